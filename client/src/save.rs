@@ -78,7 +78,7 @@ pub async fn to_stdout(session: &Session, output: &Output, stdout: output::Outpu
     let mut hasher = blake3::Hasher::new();
     let mut offset = 0;
     loop {
-        let params = ArtifactReadParams { digest, offset, length: PART_BYTES };
+        let params = ArtifactReadParams::new(digest, offset, PART_BYTES);
         let part = session.call::<ArtifactRead>(&params).await?;
         hasher.update(&part.data.0);
         stdout.bytes(&part.data.0)?;

@@ -103,7 +103,7 @@ fn golden() -> String {
     let causes =
         [PressureCause::Resident, PressureCause::Cgroup, PressureCause::System, PressureCause::Unknown];
     text += &line("memory causes", &causes);
-    let reasons = [TrimReason::Asked, TrimReason::Pressure, TrimReason::Quiet, TrimReason::Unknown];
+    let reasons = [TrimReason::Asked, TrimReason::Pressure, TrimReason::Unknown];
     text += &line("trim reasons", &reasons);
     text + &line("untils", &[Until::All, Until::Any])
 }
@@ -155,7 +155,8 @@ fn what_the_daemon_says_reads_back() {
 fn a_large_block_is_shared_on_both_sides_and_the_bytes_are_the_same() {
     for length in [0, 10, 100_000] {
         let data = Bytes::from(vec![7; length]);
-        let result = ArtifactReadResult { data, size_bytes: 1, media_type: "image/png".to_owned() };
+        let result =
+            ArtifactReadResult { data, size_bytes: 1, media_type: "image/png".to_owned(), raw_bytes: None };
         let shared = binary::result(3, &result, ArtifactRead::block(&result)).unwrap();
         let copied = binary::result(3, &result, None).unwrap();
         assert!(shared.to_vec() == copied.bytes);

@@ -1,8 +1,8 @@
 //! The params of `render.shot`, `render.transition`, `render.join` and `audio.mix`: the steps that make a film from pictures, clips and voices.
 //!
-//! Frames are counted from 0 within their shot, and samples at 48 kHz within the film. Unknown fields are `invalid_params`, but for those of
-//! [`FilmFormat`], which are ignored. If `ffmpeg` is not installed, these kinds are refused with `no_provider`. A digest that the store does not have
-//! is `artifact_not_found`; with a medium of another type the task fails with `invalid_params`.
+//! Frames are counted from 0 within their shot, and samples at 48 kHz within the film. Unknown fields are `invalid_params`. If `ffmpeg` is not
+//! installed, these kinds are refused with `no_provider`. A digest that the store does not have is `artifact_not_found`; with a medium of another type
+//! the task fails with `invalid_params`.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,7 @@ pub enum CameraMove {
 
 /// The size and the rate of a film's frames. They are the same for all clips of a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FilmFormat {
     /// The width in pixels: even, from 64 to 4096.
     pub width: u32,

@@ -141,7 +141,7 @@ proptest! {
         let reload = Some(ReloadEvent { changed: vec![message.clone()], needs_restart: Vec::new(), reason: Some(message.clone()) });
         let provider = Some(ProviderEvent { name: message.clone(), model: Some(message.clone()), wait_reason: Some(WaitReason::ProviderPause), waits_until: Some(Timestamp::from_unix_ms(1)) });
         check(&Event { subscription: 1, seq: 2, topic: Topic::Task, event, task: Some(task), memory, reload, provider, partial: None, missed });
-        check(&ArtifactReadResult { size_bytes: data.len() as u64, data: Bytes::from(data), media_type: message.clone() });
+        check(&ArtifactReadResult { size_bytes: data.len() as u64, data: Bytes::from(data), media_type: message.clone(), raw_bytes: Some(7) });
         check(&RpcError::new(reel_protocol::ErrorCode::Internal, message).hint("try again"));
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::Shutdown,
     os::unix::net::UnixStream,
     path::Path,
@@ -74,6 +74,14 @@ impl Connection {
         let mut line = String::new();
         self.reader.read_line(&mut line).ok().filter(|_| line.ends_with('\n'))?;
         Some(line)
+    }
+
+    /// Reads this many bytes, which are no line.
+    #[track_caller]
+    pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.reader.read_exact(&mut bytes).expect("the daemon sends as many bytes as it announced");
+        bytes
     }
 
     /// Sends one line and reads the next response, which must be an error. Returns the response's id and the error.

@@ -112,6 +112,11 @@ fn inputs_that_cannot_become_a_film_are_refused_by_name() {
         let params = json!({ "kind": "video.assemble", "params": timeline(shot.clone()) });
         assert_eq!(connection.err("task.submit", params).data.code, code, "{shot}");
     }
+    let mut params = timeline(json!({ "visual": picture, "frames": 40 }));
+    params["timeline"]["format"]["tempo"] = json!(2);
+    let error = connection.err("task.submit", json!({ "kind": "video.assemble", "params": params }));
+    assert_eq!(error.data.code, "invalid_params");
+    assert!(error.message.contains("tempo"), "{error:?}");
 }
 
 #[test]

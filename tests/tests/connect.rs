@@ -166,6 +166,32 @@ except Refused as error:
 }
 
 #[test]
+fn the_python_function_fetches_a_picture_over_the_socket() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let page = blocks("python");
+    let (parts, _) = page[0].split_once("prompt, file = ").unwrap();
+    let tries = r#"
+events = []
+params = {"prompt": "a harbour at dawn", "width": 2048, "height": 2048}
+picture = make({"kind": "image.generate", "request_id": "one", "params": params}, events.append)["outputs"][0]
+reel = Reel("connect.py", events.append)
+reel.call("events.subscribe", topics=["task"])
+reel.call("task.submit_batch", tasks=[{"kind": "debug.noop"}] * 100)
+fetch(reel, picture, "fetched.png")
+print(open("fetched.png", "rb").read() == open(picture["path"], "rb").read(), picture["size_bytes"] > 1 << 16)
+print(reel.call("daemon.status")["is_paused"])
+"#;
+    let script = sandbox.work().join("fetch.py");
+    fs::write(&script, format!("{parts}{}{tries}", page[1])).unwrap();
+    let ran = process::run(sandbox.command("python3").arg(script));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, "True True\nFalse\n");
+}
+
+#[test]
 fn each_program_survives_a_crash_of_the_daemon_with_exactly_one_task() {
     for program in programs() {
         let sandbox = Sandbox::started();

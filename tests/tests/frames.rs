@@ -162,7 +162,11 @@ fn every_response_is_the_same_in_both_encodings() {
     same::<ProviderList>(&mut frames, &mut lines, json!({})).unwrap();
     let digest = &made["outputs"][0]["digest"];
     let read = json!({ "digest": digest, "offset": 1, "length": 100_000 });
-    same::<ArtifactRead>(&mut frames, &mut lines, read).unwrap();
+    let plain = same::<ArtifactRead>(&mut frames, &mut lines, read).unwrap();
+    // Frames have the bytes in `data`, also if the params ask for them raw.
+    let raw =
+        frames.ok::<ArtifactRead>(json!({ "digest": digest, "offset": 1, "length": 100_000, "as": "raw" }));
+    assert_eq!((&raw["data"], raw["raw_bytes"].is_u64()), (&plain["data"], true));
     for (params, code) in [
         (json!({ "kind": "image.paint" }), "unknown_kind"),
         (json!({ "kind": "debug.noop", "priority": 101 }), "invalid_params"),

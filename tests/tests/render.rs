@@ -394,4 +394,7 @@ fn without_ffmpeg_the_steps_are_refused_with_what_to_install() {
     assert!(format!("{error:?}").contains("apt install ffmpeg"), "{error:?}");
     let wrong = json!({ "kind": "render.shot", "params": { "format": format(), "frames": 1, "shwo": {} } });
     assert!(format!("{:?}", connection.err("task.submit", wrong)).contains("did you mean show?"));
+    let format = json!({ "width": 320, "height": 180, "fps": 25, "tempo": 2 });
+    let wrong = json!({ "kind": "render.join", "params": { "format": format, "clips": [] } });
+    assert!(format!("{:?}", connection.err("task.submit", wrong)).contains("unknown field `tempo`"));
 }

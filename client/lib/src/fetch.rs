@@ -41,7 +41,7 @@ impl Client {
         let mut hasher = blake3::Hasher::new();
         let mut offset = 0;
         loop {
-            let params = ArtifactReadParams { digest: *digest, offset, length: PART_BYTES };
+            let params = ArtifactReadParams::new(*digest, offset, PART_BYTES);
             let part = self.call::<ArtifactRead>(&params).await?;
             hasher.update(&part.data.0);
             file.write_all(&part.data.0).map_err(failed)?;

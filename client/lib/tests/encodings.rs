@@ -93,8 +93,12 @@ async fn frames_go_both_ways_where_the_schemas_are_equal() {
         assert_eq!((greeting.id, greeting.method), (Some(0), "hello"));
         stream.write_all(&binary::result(0, &hello(), None).unwrap().bytes).await.unwrap();
         let submitted = SubmitResult { id: TaskId(7), state: TaskState::Queued };
-        let read =
-            ArtifactReadResult { data: data.clone().into(), size_bytes: 1, media_type: "image/png".into() };
+        let read = ArtifactReadResult {
+            data: data.clone().into(),
+            size_bytes: 1,
+            media_type: "image/png".into(),
+            raw_bytes: None,
+        };
         let refusal = RpcError::new(ErrorCode::ShuttingDown, "the daemon is stopping");
         for _ in 0..3 {
             let body = next_frame(&mut stream, &mut decoder).await;
@@ -110,7 +114,7 @@ async fn frames_go_both_ways_where_the_schemas_are_equal() {
         stream
     };
     let asked = async {
-        let params = ArtifactReadParams { digest: "0".repeat(64).parse().unwrap(), offset: 0, length: 1 };
+        let params = ArtifactReadParams::new("0".repeat(64).parse().unwrap(), 0, 1);
         let spec = reel_client::protocol::TaskSpec::default();
         tokio::join!(
             client.call::<TaskSubmit>(&spec),

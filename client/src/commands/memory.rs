@@ -138,7 +138,6 @@ fn last_trim(last: &LastTrim, now: Timestamp) -> String {
     let reason = match last.reason {
         TrimReason::Asked => ", asked for",
         TrimReason::Pressure => ", under pressure",
-        TrimReason::Quiet => ", after a flood",
         TrimReason::Unknown => "",
     };
     let gave = last.reclaimers.iter().filter(|reclaimer| reclaimer.freed_bytes > 0);

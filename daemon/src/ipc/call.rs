@@ -58,7 +58,7 @@ impl Answer {
         outcome: Result<M::Result, RpcError>,
     ) -> Self {
         let outcome = match id {
-            Some(id) => outcome.and_then(|result| Self::success::<M>(budget, id, &result)),
+            Some(id) => outcome.and_then(|result| Self::success::<M>(budget, id, result)),
             None => outcome.map(|_| Self::bytes(Vec::new())),
         };
         outcome.unwrap_or_else(|error| Self::refusal(encoding, id, &error))
@@ -72,7 +72,7 @@ impl Answer {
         Self::failure(encoding, id, error)
     }
 
-    fn success<M: Method>(budget: &Budget, id: &RequestId, result: &M::Result) -> Result<Self, RpcError> {
+    fn success<M: Method>(budget: &Budget, id: &RequestId, result: M::Result) -> Result<Self, RpcError> {
         Self::of_message(budget, id.success::<M>(result))
     }
 

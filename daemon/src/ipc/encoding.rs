@@ -103,14 +103,16 @@ impl Encoding {
 
 impl RequestId {
     /// Encodes a response with this result. The error says why the result cannot be encoded.
-    pub(super) fn success<M: Method>(&self, result: &M::Result) -> Result<Message, String> {
+    pub(super) fn success<M: Method>(&self, mut result: M::Result) -> Result<Message, String> {
         match self {
             Self::Json(id) => {
-                let bytes = rpc::success_line(id, result).map_err(|error| error.to_string())?;
-                Ok(Message { bytes, block: None })
+                let raw = M::take_raw(&mut result).filter(|raw| !raw.is_empty());
+                let bytes = rpc::success_line(id, &result).map_err(|error| error.to_string())?;
+                let block = raw.map(|raw| (bytes.len(), raw));
+                Ok(Message { bytes, block })
             }
             Self::Binary(id) => {
-                binary::result(*id, result, M::block(result)).map_err(|error| error.to_string())
+                binary::result(*id, &result, M::block(&result)).map_err(|error| error.to_string())
             }
         }
     }

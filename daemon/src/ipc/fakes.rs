@@ -244,6 +244,7 @@ impl Handler<ReadArtifact> for Rooms {
             data,
             size_bytes: message.length,
             media_type: "image/png".into(),
+            raw_bytes: None,
         }))
     }
 }

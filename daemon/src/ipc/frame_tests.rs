@@ -207,7 +207,7 @@ fn bytes_of_an_artifact_come_as_they_are() {
     run(|fake| async move {
         let mut client = Binary::connect(&fake).await;
         for length in [0, 1, 100_000, READ_BYTES] {
-            let params = ArtifactReadParams { digest: Digest::from_bytes([0; 32]), offset: 0, length };
+            let params = ArtifactReadParams::new(Digest::from_bytes([0; 32]), 0, length);
             let read = client.call::<ArtifactRead>(&params).await.unwrap();
             assert!(read.data.0 == vec![b'x'; length as usize]);
             assert_eq!((read.size_bytes, read.media_type.as_str()), (length, "image/png"));

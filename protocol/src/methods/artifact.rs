@@ -17,17 +17,42 @@ pub struct ArtifactReadParams {
     pub offset: u64,
     /// Most bytes to read, at most 4 MiB; more are `invalid_params`. At the end of the artifact the answer has fewer.
     pub length: u64,
+    /// How the bytes are sent in JSON lines; `base64` if absent. Frames always have them in `data` as they are.
+    #[serde(rename = "as", default)]
+    pub form: ReadForm,
+}
+
+impl ArtifactReadParams {
+    /// Returns params that read this range of an artifact, with the bytes as base64 in JSON lines.
+    pub fn new(digest: Digest, offset: u64, length: u64) -> Self {
+        Self { digest, offset, length, form: ReadForm::Base64 }
+    }
+}
+
+/// How `artifact.read` sends bytes in JSON lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadForm {
+    /// The bytes are in `data`, as base64.
+    #[default]
+    Base64,
+    /// The bytes follow the line of the answer directly, as they are. The next line begins behind the last of them.
+    Raw,
 }
 
 /// The result of `artifact.read`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactReadResult {
-    /// The bytes from `offset` on; base64 in JSON.
+    /// The bytes from `offset` on; base64 in JSON. Empty in a line that the bytes follow.
     pub data: Bytes,
     /// Length of the whole artifact, in bytes.
     pub size_bytes: u64,
     /// The media type of the artifact, such as `image/png`.
     pub media_type: String,
+    /// The number of bytes that were read, if the params asked for them `raw`; else null. In JSON lines they follow the line, and frames have them in
+    /// `data`.
+    #[serde(default)]
+    pub raw_bytes: Option<u64>,
 }
 
 impl ArtifactReadResult {
@@ -40,9 +65,10 @@ impl ArtifactReadResult {
             data: &'a [u8],
             size_bytes: u64,
             media_type: String,
+            raw_bytes: Option<u64>,
         }
-        let Borrowed { data, size_bytes, media_type } = binary::decode(bytes)?;
-        Ok(Self { data: Bytes(bytes.slice_ref(data)), size_bytes, media_type })
+        let Borrowed { data, size_bytes, media_type, raw_bytes } = binary::decode(bytes)?;
+        Ok(Self { data: Bytes(bytes.slice_ref(data)), size_bytes, media_type, raw_bytes })
     }
 }
 

@@ -90,8 +90,6 @@ pub enum TrimReason {
     Asked,
     /// The level was high or critical.
     Pressure,
-    /// A burst of work was over, and the heap had kept its pages. Daemons of this version never answer it.
-    Quiet,
     /// A reason that this version of the crate does not know.
     #[serde(other)]
     Unknown,

@@ -30,6 +30,11 @@ pub trait Method {
         None
     }
 
+    /// Takes the bytes out of a result that follow its line in JSON lines. None if the result is all in its line.
+    fn take_raw(_: &mut Self::Result) -> Option<bytes::Bytes> {
+        None
+    }
+
     /// Decodes a result from bincode. The result may share the memory of `bytes`.
     fn read(bytes: &bytes::Bytes) -> Result<Self::Result, BinaryError> {
         binary::decode(bytes)
@@ -115,6 +120,10 @@ methods! {
     ArtifactRead = "artifact.read": ArtifactReadParams => ArtifactReadResult {
         fn block(result: &ArtifactReadResult) -> Option<&Bytes> {
             Some(&result.data)
+        }
+
+        fn take_raw(result: &mut ArtifactReadResult) -> Option<bytes::Bytes> {
+            result.raw_bytes.map(|_| std::mem::take(&mut result.data).0)
         }
 
         fn read(bytes: &bytes::Bytes) -> Result<ArtifactReadResult, BinaryError> {

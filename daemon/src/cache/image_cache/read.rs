@@ -85,7 +85,12 @@ impl ImageCache {
             let (media_type, size_bytes) = (row.media_type.clone(), row.size_bytes);
             let bytes = tokio::task::spawn_blocking(move || disk.read_range(&row, msg.offset, length)).await;
             let lost = |error| CacheError::File { path, source: Arc::new(io::Error::other(error)) };
-            Ok(ArtifactReadResult { data: bytes.map_err(lost)??.into(), size_bytes, media_type })
+            Ok(ArtifactReadResult {
+                data: bytes.map_err(lost)??.into(),
+                size_bytes,
+                media_type,
+                raw_bytes: None,
+            })
         };
         Box::pin(read.into_actor(self))
     }
@@ -96,7 +101,7 @@ fn slice(item: &Item, msg: &ReadArtifact) -> Result<ArtifactReadResult, CacheErr
     let length = available(msg, size_bytes)?;
     let range = msg.offset as usize..(msg.offset + length) as usize;
     let data = Bytes(bytes::Bytes::from_owner(Held(Arc::clone(&item.bytes))).slice(range));
-    Ok(ArtifactReadResult { data, size_bytes, media_type: item.media_type.clone() })
+    Ok(ArtifactReadResult { data, size_bytes, media_type: item.media_type.clone(), raw_bytes: None })
 }
 
 /// Bytes of a picture of the memory tier, kept alive by an answer even if the picture is evicted. They are not copied, because copying a megabyte

@@ -7,7 +7,7 @@ use reel_protocol::{
     limits::NAMED_TASKS,
     methods::{
         ArtifactPathParams, ArtifactPathResult, ArtifactPutParams, ArtifactPutResult, ArtifactReadParams,
-        ArtifactReadResult, ArtifactRemoveParams, ArtifactRemoveResult, ArtifactThumbnailParams,
+        ArtifactReadResult, ArtifactRemoveParams, ArtifactRemoveResult, ArtifactThumbnailParams, ReadForm,
     },
 };
 
@@ -23,9 +23,11 @@ pub(in crate::ipc) async fn read(
     params: ArtifactReadParams,
 ) -> Result<ArtifactReadResult, RpcError> {
     validate::read(&params)?;
-    let ArtifactReadParams { digest, offset, length } = params;
+    let ArtifactReadParams { digest, offset, length, form } = params;
     let message = ReadArtifact { digest, offset, length };
-    ask(&asker.router.recipients().read_artifact, message).await?.map_err(errors::cache)
+    let mut result = ask(&asker.router.recipients().read_artifact, message).await?.map_err(errors::cache)?;
+    result.raw_bytes = (form == ReadForm::Raw).then_some(result.data.0.len() as u64);
+    Ok(result)
 }
 
 pub(in crate::ipc) async fn put(
