@@ -1,6 +1,7 @@
-//! F1 and F2: the processor time and the memory for a film of stills, made for the first time and after one shot was edited.
+//! F1 and F2: the processor time and the memory for a film of stills, made for the first time and after one shot was edited. F3: the time that a film
+//! takes whose steps are all in the cache.
 //!
-//! The film has one minute at 1080p: twelve pictures of `draft`, each with a camera move and a dissolve to the next.
+//! The film of F1 and F2 has one minute at 1080p: twelve pictures of `draft`, each with a camera move and a dissolve to the next.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,13 +36,38 @@ const SHOTS: usize = 12;
 /// Number of frames of a shot, and of a dissolve.
 const FRAMES: usize = 150;
 const DISSOLVE: usize = 12;
+/// Number of shots of the film that comes from the cache.
+const CACHED_SHOTS: usize = 100;
 /// The interval at which the memory is measured.
 const LOOK: Duration = Duration::from_millis(50);
 /// The arguments with which all clips are encoded, by reel and by the reference.
 const ENCODING: &str = "-c:v libx264 -preset veryfast -crf 20 -g 60 -pix_fmt yuv420p -threads 2 -an";
 
 fn main() {
-    bench::main(&[("F1", filmed)]);
+    bench::main(&[("F1", filmed), ("F3", scheduled)]);
+}
+
+/// F3: the time for a film whose steps all come from the cache, beside the time of the same film with no step in the cache.
+fn scheduled() -> Vec<Row> {
+    let sandbox = bench::sandbox();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let shots: Vec<Value> = (0..CACHED_SHOTS)
+        .map(|index| json!({ "id": format!("a{index}"), "text": format!("This is sentence number {index}.") }))
+        .collect();
+    let video = json!({ "size": "320x180", "style": "" });
+    let first = bench::seconds(|| make(&mut connection, &video, &shots));
+    let cached = bench::each(5, || make(&mut connection, &video, &shots));
+    vec![Row {
+        mark: "F3",
+        figure: "a film of 100 shots, all steps cached",
+        unit: Unit::Seconds,
+        ours: Samples::new(cached),
+        reference_name: "the same, nothing cached",
+        reference: Samples::constant(first),
+        first: "2 s",
+        goal: "2 s",
+    }]
 }
 
 fn filmed() -> Vec<Row> {
@@ -59,9 +85,10 @@ fn filmed() -> Vec<Row> {
     let is_over = Arc::new(AtomicBool::new(false));
     let (root, over) = (sandbox.root().to_owned(), Arc::clone(&is_over));
     let watching = thread::spawn(move || peak_bytes(&root, &over));
-    let first = cost(pid, || make(&mut connection, &shots));
+    let video = json!({ "size": "1920x1080" });
+    let first = cost(pid, || make(&mut connection, &video, &shots));
     shots[5]["picture_file"] = pictures[SHOTS]["digest"].clone();
-    let edited = cost(pid, || make(&mut connection, &shots));
+    let edited = cost(pid, || make(&mut connection, &video, &shots));
     is_over.store(true, Relaxed);
     let peak = watching.join().unwrap();
     let paths: Vec<PathBuf> =
@@ -116,8 +143,8 @@ fn picture(connection: &mut Connection, index: usize) -> Value {
     connection.wait(id)["outputs"][0].clone()
 }
 
-fn make(connection: &mut Connection, shots: &[Value]) {
-    let project = json!({ "version": 1, "video": { "size": "1920x1080" }, "shots": shots });
+fn make(connection: &mut Connection, video: &Value, shots: &[Value]) {
+    let project = json!({ "version": 1, "video": video, "shots": shots });
     let id = connection.submit("story.make", json!({ "project": project }));
     // A film takes longer than the timeout of a request, so poll.
     loop {
@@ -125,7 +152,7 @@ fn make(connection: &mut Connection, shots: &[Value]) {
         match task["state"].as_str() {
             Some("succeeded") => return,
             Some("failed" | "cancelled") => panic!("{task}"),
-            _ => pause(Duration::from_millis(200)),
+            _ => pause(LOOK),
         }
     }
 }

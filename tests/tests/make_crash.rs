@@ -16,11 +16,11 @@ use reel_tests::{
 use serde_json::Value;
 
 const PICTURES: [&str; 3] = ["--until", "pictures", "--json"];
-/// Number of deaths for each kind of billing. `REEL_MAKE_DEATHS` overrides it.
+/// Number of deaths for each kind of billing. `REEL_TEST_LIVES` overrides it.
 const DEATHS: usize = 10;
 
 fn deaths() -> usize {
-    std::env::var("REEL_MAKE_DEATHS").ok().and_then(|number| number.parse().ok()).unwrap_or(DEATHS)
+    std::env::var("REEL_TEST_LIVES").ok().and_then(|number| number.parse().ok()).unwrap_or(DEATHS)
 }
 
 /// Kills the command, the daemon or both after a number of calls. In every second round the provider holds the calls, so that some are in flight.

@@ -194,6 +194,14 @@ fn a_cancelled_story_cancels_its_steps() {
         assert_eq!(connection.wait(step)["state"], "cancelled");
     }
     assert_eq!(connection.wait(id)["state"], "cancelled");
+    // A step that a person retries by itself afterwards goes on, also after a restart.
+    provider.hold();
+    connection.ok("task.retry", json!({ "id": id + 2 }));
+    provider.wait_for_in_flight(1);
+    sandbox.kill();
+    provider.release();
+    sandbox.start();
+    assert_eq!(sandbox.connect().wait(id + 2)["state"], "succeeded");
 }
 
 #[test]

@@ -243,10 +243,12 @@ fn insert_one(
     let is_waiting = task.state == TaskState::Queued && has_open;
     let state = if is_waiting { TaskState::Waiting } else { task.state };
     let is_done = state == TaskState::Succeeded;
+    // A step whose workflow was cancelled meanwhile is given up, as its steps of before are.
     let mut statement = connection.prepare_cached(
         "INSERT INTO tasks (id, rev, kind, name, state, priority, client, batch, request_id, after, wanted_provider, provider, model, \
          params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source, notes, parent, step, ended) \
-         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+         VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+         coalesce((SELECT finished_ms FROM tasks WHERE id = ?22 AND state = 'cancelled'), ?19), ?20, ?21, ?22, ?23, \
          CASE WHEN ?4 = 'succeeded' THEN (SELECT coalesce(max(ended), 0) + 1 FROM tasks WHERE ended IS NOT NULL) END)",
     )?;
     statement.execute(params![

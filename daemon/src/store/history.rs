@@ -160,6 +160,7 @@ mod tests {
                 error: None,
                 notes: Vec::new(),
                 cost: None,
+                gives_up_steps: false,
             };
             super::super::finish(&connection, &finish).unwrap();
         }

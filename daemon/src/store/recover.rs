@@ -73,7 +73,8 @@ const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_
      created_ms, \
      (SELECT ended_ms FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
      (SELECT count(*) FROM attempts WHERE attempts.task = tasks.id AND outcome = 'unreached'), parent, step, \
-     EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.state = 'cancelled')";
+     EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.state = 'cancelled' \
+     AND workflow.finished_ms >= tasks.deadline_ms)";
 
 /// Reads the state for a start.
 pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {

@@ -38,6 +38,8 @@ pub struct Finish {
     pub cost: Option<Cost>,
     /// Why the task failed.
     pub error: Option<TaskError>,
+    /// Whether the task is a workflow that was cancelled, which gives up its unfinished steps.
+    pub gives_up_steps: bool,
 }
 
 /// Writes the end of a task. Its open attempt ends too.
@@ -60,6 +62,9 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
         finish.cost.is_some_and(|cost| cost.is_estimate),
         finish.id.0,
     ])?;
+    if finish.gives_up_steps {
+        give_up_steps(connection, finish.id, finish.at)?;
+    }
     let outcome = finish.error.as_ref().map_or(finish.state.name(), |error| error.code.as_str());
     end_attempt(connection, finish.id, finish.at, outcome)?;
     if finish.state == TaskState::Succeeded {
@@ -67,6 +72,17 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
         forget_remote_ids(connection, finish.id)?;
     }
     insert_outputs(connection, finish.id, &finish.outputs)?;
+    Ok(())
+}
+
+/// Marks the unfinished steps of a cancelled workflow by a deadline that has passed, in case the daemon dies before it has ended them. The retry of a
+/// step removes the deadline.
+fn give_up_steps(connection: &Connection, workflow: TaskId, at: Timestamp) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE tasks SET deadline_ms = ?1 WHERE parent = ?2 AND state IN ('waiting', 'queued', 'running', 'held')",
+        )?
+        .execute(params![at.unix_ms(), workflow.0])?;
     Ok(())
 }
 

@@ -80,6 +80,14 @@ impl World {
         live.or(found.first()).copied()
     }
 
+    /// Returns a workflow, which is often unfinished.
+    fn any_workflow(&mut self) -> Option<TaskId> {
+        let mut found: Vec<_> = (0..6).filter_map(|_| self.any_unfinished_task()).collect();
+        found.retain(|id| self.journal.task(*id).is_some_and(|row| row.kind == WORKFLOW));
+        let live = found.iter().find(|id| self.machine.is_live(**id));
+        live.or(found.first()).copied()
+    }
+
     fn spec(&mut self, may_wait: bool) -> TaskSpec {
         let is_image = self.random.percent(80);
         let kind = match is_image {
@@ -150,7 +158,7 @@ impl World {
             intake.batch = Some(self.random.one_of(&self.batches));
         }
         if !is_batch && self.random.percent(40) {
-            intake.step = self.any_unfinished_task().map(|parent| StepOf { parent, name: "step".into() });
+            intake.step = self.any_workflow().map(|parent| StepOf { parent, name: "step".into() });
         }
         if self.random.percent(30) && intake.step.is_none() {
             let request_id = format!("r{}", self.next_request);

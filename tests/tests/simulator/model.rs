@@ -105,10 +105,12 @@ impl Model {
         Ok(())
     }
 
-    /// Records that a client lets a task go on: its request may be made, and paid for, again.
+    /// Records that a client lets a task go on: its request may be made, and paid for, again. An attempt that is in flight stays unsettled.
     fn allow(&mut self, row: &TaskRow) {
         self.unsettled.retain(|purpose, unsettled| {
-            unsettled.run.is_some() || !(purpose.may_be_of(row) || unsettled.task == row.id)
+            let is_own = unsettled.task == row.id;
+            let is_in_flight = unsettled.run.is_some() && (!is_own || row.state == TaskState::Running);
+            is_in_flight || !(purpose.may_be_of(row) || is_own)
         });
     }
 

@@ -46,6 +46,7 @@ impl<S: Surroundings> Machine<S> {
             notes,
             cost: Cost::sum(task.charged, end.cost),
             error: end.error,
+            gives_up_steps: task.plan.is_workflow && end.state == TaskState::Cancelled,
         };
         self.ready.remove(id);
         self.end_delay(id);

@@ -71,8 +71,16 @@ impl<S: Surroundings> Machine<S> {
         }
         let Some(task) = self.live.get_mut(&id).filter(|task| task.run.is_none()) else { return };
         let state = task.state;
+        // The attempt has ended, and what becomes of the task is not committed yet. It may have been paid, so it keeps its key. Entering the queue
+        // plans it again.
+        if state == TaskState::Running {
+            return;
+        }
         let provider = task.wanted.clone().or_else(|| task.planned());
         let plan = match (plan, provider) {
+            // The provider that may have been paid is not configured. The task keeps its key, so that no equal task pays that provider again when
+            // it is back.
+            (Ok(plan), Some(paid)) if task.is_unknown() && plan.provider() != Some(&paid) => return,
             (Ok(plan), _) => plan,
             // A person decides about the task, and sees the refusal then.
             (Err(_), _) if state == TaskState::Held => return,
