@@ -53,7 +53,9 @@ fn scheduled() -> Vec<Row> {
     sandbox.start();
     let mut connection = sandbox.connect();
     let shots: Vec<Value> = (0..CACHED_SHOTS)
-        .map(|index| json!({ "id": format!("a{index}"), "text": format!("This is sentence number {index}.") }))
+        .map(
+            |index| json!({ "id": format!("a{index}"), "text": format!("This is sentence number {index}.") }),
+        )
         .collect();
     let video = json!({ "size": "320x180", "style": "" });
     let first = bench::seconds(|| make(&mut connection, &video, &shots));
