@@ -64,6 +64,8 @@ pub struct Model {
     requests: BTreeMap<(String, String), ([u8; 32], TaskId)>,
     /// The task of each attempt of this daemon whose begin is committed.
     pub begun: BTreeMap<RunId, TaskId>,
+    /// The tasks whose last request was refused or not sent, so that an error may end them although an equal request is unsettled.
+    refused: BTreeSet<TaskId>,
 }
 
 impl Model {
@@ -171,6 +173,7 @@ impl Model {
             return Err(format!("task {} leaves {purpose:?}, whose outcome is unknown", row.id));
         }
         self.unsettled.insert(purpose, Unsettled { run: Some(run), task: row.id });
+        self.refused.remove(&row.id);
         Ok(())
     }
 
@@ -188,6 +191,7 @@ impl Model {
 
     /// Records that nothing was paid: an attempt's request was refused or not sent.
     pub fn not_paid(&mut self, run: RunId) {
+        self.refused.extend(self.begun.get(&run));
         self.unsettled.retain(|_, unsettled| unsettled.run != Some(run));
     }
 
@@ -263,7 +267,8 @@ impl Model {
         };
         let may_be_paid =
             before.is_unknown && before.state == TaskState::Held && self.unsettled.iter().any(is_open);
-        if may_be_paid && end == TaskState::Failed && before.after.is_empty() {
+        let is_open = may_be_paid && !self.refused.contains(&before.id);
+        if is_open && end == TaskState::Failed && before.after.is_empty() {
             return Err(format!("task {} may have been paid, and fails though nobody decided it", before.id));
         }
         Ok(())
