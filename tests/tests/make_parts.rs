@@ -242,6 +242,25 @@ fn a_copy_that_a_person_changed_stays_and_is_named() {
 }
 
 #[test]
+fn copies_of_removed_shots_are_removed_unless_a_person_changed_them() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, ""));
+    pictures(&tale, &[]);
+    let copy = |name: &str| tale.path(format!("story.reel/{name}"));
+    fs::write(copy("a2.png"), "painted over").unwrap();
+    let text = fs::read_to_string(tale.project()).unwrap();
+    let (start, end) = (text.find("id = \"a2\"").unwrap(), text.find("id = \"a3\"").unwrap());
+    let table = "[[shots]]";
+    let cut = |at: usize| text[..at].rfind(table).unwrap();
+    fs::write(tale.project(), format!("{}{}", &text[..cut(start)], &text[cut(end)..])).unwrap();
+    let ran = tale.make(&PICTURES);
+    assert!(ran.expect_code(0).stderr.contains("removed 1 file of shots that are gone"), "{}", ran.stderr);
+    assert!(!copy("a2.mp3").exists() && copy("a1.mp3").exists() && copy("a3.png").exists());
+    assert_eq!(fs::read(copy("a2.png")).unwrap(), b"painted over");
+    assert!(!tale.make(&PICTURES).expect_code(0).stderr.contains("gone"));
+}
+
+#[test]
 fn a_budget_ends_the_run_and_keeps_what_was_made() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, "price = { image = 0.04, character = 0.0 }\n"));

@@ -37,6 +37,8 @@ pub struct Delivery {
     pub copies: BTreeMap<(String, StoryPart), PathBuf>,
     /// Files that were kept unchanged, because somebody else wrote or changed them.
     pub kept: Vec<PathBuf>,
+    /// Number of copies that were removed, because their shots are no longer in the project.
+    pub removed: usize,
 }
 
 /// An output that must be written, and its path.

@@ -12,6 +12,7 @@ use super::{
     deliver::{self, Delivery},
     downgrades::say_downgrades,
     finish::{Run, finish},
+    gone,
     held::give_up_followers,
     media, pack,
     report::Results,
@@ -89,7 +90,7 @@ async fn conclude<'a>(
 ) -> Result<Run<'a>, Failure> {
     let (paths, is_forced) = (work.paths, work.args.force);
     let report = &results.report;
-    let delivery = deliver::deliver(session, results, paths, state, is_forced).await?;
+    let mut delivery = deliver::deliver(session, results, paths, state, is_forced).await?;
     let project = &work.storyboard.project;
     let has_no_renderer = task.error.as_ref().is_some_and(|error| error.code == StoryMakeParams::NO_RENDERER);
     let pack = if has_no_renderer {
@@ -108,6 +109,7 @@ async fn conclude<'a>(
     let followers = give_up_followers(session, report).await;
     let stale = note_shots(work, named, results, state);
     note_film(results, &delivery, task, state);
+    delivery.removed = gone::remove_copies(paths, state, project);
     forget(work, state, task)?;
     Ok(Run { task, results, delivery, stale, pack, review, followers, until: work.until, begun })
 }

@@ -92,6 +92,9 @@ pub fn finish(output: Output, paths: &StoryPaths, run: &Run<'_>) -> Result<Exit,
     for downgrade in &report.downgrades {
         output.warn(&downgrade.message);
     }
+    if run.delivery.removed > 0 {
+        output.note(&format!("removed {} of shots that are gone", count(run.delivery.removed, "file")));
+    }
     if let Some(words) = kept_words(&run.delivery.kept) {
         output.warn(&words);
     }

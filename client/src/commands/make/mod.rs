@@ -1,11 +1,11 @@
 //! `reel make`: makes a film from a story.
 //!
-//! `args` defines the options (`redo` checks `--redo`), and `story_paths` the paths of a story's files. `storyboard` reads the project file or makes it
-//! from the story, and `outline` prints it. `downgrades` warns about worse results, `media` copies own files into the daemon's store, and `submit`
+//! `args` defines the options (`redo` checks `--redo`), and `story_paths` the paths of a story's files. `storyboard` reads the project file or makes
+//! it from the story, and `outline` prints it. `downgrades` warns about worse results, `media` copies own files into the daemon's store, and `submit`
 //! submits the task. `watch` follows it and shows progress on a `screen`, which `stages` counts for. `report` reads the results, `deliver` writes
-//! them next to the story, `held` cancels steps that only wait for a held task, and `finish` prints the summary with the help of `summary` and
-//! `trouble`. `state` is saved between runs; from it, `stale` finds out what was made again, and why. `pack` writes the pages and the narration
-//! (`page`, `wav`) that show a story without a film.
+//! them next to the story, `gone` removes the copies of removed shots, `held` cancels steps that only wait for a held task, and `finish` prints the
+//! summary with the help of `summary` and `trouble`. `state` is saved between runs; from it, `stale` finds out what was made again, and why. `pack`
+//! writes the pages and the narration (`page`, `wav`) that show a story without a film.
 
 mod args;
 mod deliver;
@@ -13,6 +13,7 @@ mod downgrades;
 mod dry_run;
 mod film;
 mod finish;
+mod gone;
 mod held;
 mod media;
 mod outline;

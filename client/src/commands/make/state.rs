@@ -168,6 +168,11 @@ impl State {
         self.files.insert(self.name(path), vec![digest]);
     }
 
+    /// Removes the record of a file that was removed.
+    pub fn forget(&mut self, path: &Path) {
+        self.files.remove(&self.name(path));
+    }
+
     /// Returns the name of a file in the state: its path relative to the story's directory, which may be moved, or its whole path if it is elsewhere.
     fn name(&self, path: &Path) -> String {
         let directory = real_directory(path);

@@ -1,0 +1,30 @@
+//! Removes the copies of shots that are no longer in the project.
+
+use std::{collections::BTreeSet, fs};
+
+use reel_story::project::Project;
+
+use super::{state::State, story_paths::StoryPaths};
+
+/// Removes the copies that `reel make` wrote for shots that the project does not have any more, and forgets these shots. A copy that somebody changed
+/// stays. Returns the number of files that were removed. The state must be saved afterwards.
+pub fn remove_copies(paths: &StoryPaths, state: &mut State, project: &Project) -> usize {
+    let ids: BTreeSet<&str> = project.shots.iter().map(|shot| shot.id.as_str()).collect();
+    let gone: BTreeSet<String> =
+        state.shots.keys().filter(|id| !ids.contains(id.as_str())).cloned().collect();
+    if gone.is_empty() {
+        return 0;
+    }
+    state.shots.retain(|id, _| !gone.contains(id));
+    let mut removed = 0;
+    for entry in fs::read_dir(&paths.copies).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_of_gone =
+            path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| gone.contains(stem));
+        if is_of_gone && state.is_ours(&path) && fs::remove_file(&path).is_ok() {
+            state.forget(&path);
+            removed += 1;
+        }
+    }
+    removed
+}
