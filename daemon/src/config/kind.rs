@@ -24,6 +24,11 @@ pub trait KindSection: fmt::Debug + Send + Sync {
     /// Whether a second request may be charged again, if the section does not say so.
     fn is_paid(&self) -> bool;
 
+    /// Returns the most attempts in flight at once, if the section does not say so. The default is the number that services allow small accounts.
+    fn max_concurrent(&self) -> u32 {
+        3
+    }
+
     /// Reads the kind's own keys. None if a required key is missing or a value does not fit; `section` then has the complaint.
     fn read(&self, section: &mut Section<'_>) -> Option<KindConfig>;
 }

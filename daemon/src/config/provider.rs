@@ -11,8 +11,6 @@ use super::{
 };
 use crate::{domain::Price, nearest::nearest, secret::SecretSource};
 
-/// The default of `max_concurrent`: the number of requests that services allow small accounts.
-const DEFAULT_CONCURRENT: u32 = 3;
 /// The default rank. It is higher than the ranks that users usually write, so providers with such a rank come first.
 const DEFAULT_RANK: u32 = 100;
 /// Longest name of an instance, in characters. It is shown in tables and stored with every task.
@@ -174,7 +172,7 @@ fn read(
         model: section.text("model"),
         services: services(kind, own.as_ref().and_then(|own| own.services.clone()), &models, section),
         models,
-        max_concurrent: section.whole("max_concurrent", 1..=1_000).unwrap_or(DEFAULT_CONCURRENT),
+        max_concurrent: section.whole("max_concurrent", 1..=1_000).unwrap_or_else(|| kind.max_concurrent()),
         requests_per_minute: section.whole("requests_per_minute", 1..=100_000),
         rank: section.whole("rank", 0..=1_000_000).unwrap_or(DEFAULT_RANK),
         is_paid: is_paid(kind, section),
