@@ -32,6 +32,28 @@ fn with_stdin(sandbox: &Sandbox, arguments: &[&str], input: &str) -> reel_tests:
 }
 
 #[test]
+fn a_failed_edit_keeps_the_key_of_the_provider_that_it_should_replace() {
+    let sandbox = Sandbox::new();
+    let add = |more: &[&str], key: &str| {
+        let base =
+            ["--no-start", "providers", "add", "studio", "--kind", "openai", "--model", "m", "--key-stdin"];
+        with_stdin(&sandbox, &[&base[..], more].concat(), key)
+    };
+    add(&[], "sk-old").expect_code(0);
+    let file = sandbox.config().with_file_name("keys").join("studio");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "sk-old\n");
+    let config = text(&sandbox);
+    sandbox.configure(&format!("{config}\n[nothing]\n"));
+    add(&["--force"], "sk-new").expect_code(78);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "sk-old\n", "the section that names it is the old one");
+    sandbox.configure(&config);
+    add(&["--force"], "sk-new").expect_code(0);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "sk-new\n");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
 fn a_provider_is_added_and_makes_the_next_picture() {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new().with_variable("STUDIO_KEY", FakeProvider::KEY.to_owned());

@@ -267,7 +267,12 @@ fn write(
     may_replace: bool,
     key: Option<(&str, &Path)>,
 ) -> Result<Vec<String>, Failure> {
-    let kept = key.map(|(key, file)| keep_key(key, file, may_replace)).transpose()?;
+    let new_key = key.map(|(key, file)| NewKey::write(key, file, may_replace)).transpose()?;
+    // A new section must not name a key file that does not exist yet. A file that exists has the old key until the section is written.
+    let (placed, new_key) = match new_key {
+        Some(new_key) if !new_key.is_replacement => (Some(new_key.place()?), None),
+        new_key => (None, new_key),
+    };
     let written = config_file::edit(path, |document| {
         if section::has(document, name) && !may_replace {
             let message = format!("{} has a provider {name} already", table::path(path));
@@ -277,32 +282,50 @@ fn write(
         section::put(document, name, section);
         Ok(())
     });
-    if let (Err(_), Some(file)) = (&written, kept.flatten()) {
+    if let (Err(_), Some(file)) = (&written, placed) {
         // No section names the new key file, so it is removed again.
         let _ = std::fs::remove_file(file);
     }
-    written
+    let warnings = written?;
+    if let Some(new_key) = new_key {
+        new_key.place().map_err(|failure| failure.hint("the section is written; do it again for the key"))?;
+    }
+    Ok(warnings)
 }
 
-/// Stores a key in a file that only the user can read. Returns the file's path if the file is new.
-fn keep_key(key: &str, file: &Path, may_replace: bool) -> Result<Option<PathBuf>, Failure> {
-    let is_new = !save::is_taken(file);
-    if !is_new && !may_replace {
-        return Err(Failure::exists(file));
+/// A key in a temporary file that only the user can read, beside the file that it belongs in.
+struct NewKey<'a> {
+    temporary: tempfile::NamedTempFile,
+    file: &'a Path,
+    /// Whether the file exists and is replaced.
+    is_replacement: bool,
+}
+
+impl<'a> NewKey<'a> {
+    fn write(key: &str, file: &'a Path, may_replace: bool) -> Result<Self, Failure> {
+        let is_replacement = save::is_taken(file);
+        if is_replacement && !may_replace {
+            return Err(Failure::exists(file));
+        }
+        let directory = file.parent().unwrap_or(Path::new(""));
+        let cannot = |error: &io::Error| save::cannot_write(file, error);
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory).map_err(|error| cannot(&error))?;
+        // A temporary file is readable only by its user.
+        let mut temporary = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot(&error))?;
+        temporary.write_all(format!("{key}\n").as_bytes()).map_err(|error| cannot(&error))?;
+        Ok(Self { temporary, file, is_replacement })
     }
-    let directory = file.parent().unwrap_or(Path::new(""));
-    let cannot = |error: &io::Error| save::cannot_write(file, error);
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory).map_err(|error| cannot(&error))?;
-    // A temporary file is readable only by its user.
-    let mut temporary = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot(&error))?;
-    temporary.write_all(format!("{key}\n").as_bytes()).map_err(|error| cannot(&error))?;
-    let existing = if may_replace { save::Existing::Replace } else { save::Existing::Keep };
-    save::place(temporary, file, existing)?;
-    Ok(is_new.then(|| file.to_owned()))
+
+    /// Moves the key to its file, and returns the file's path.
+    fn place(self) -> Result<&'a Path, Failure> {
+        let existing = if self.is_replacement { save::Existing::Replace } else { save::Existing::Keep };
+        save::place(self.temporary, self.file, existing)?;
+        Ok(self.file)
+    }
 }
 
 /// Reloads the daemon's configuration and checks the provider. None if no daemon uses this file.
