@@ -48,8 +48,9 @@ struct PendingFile {
 }
 
 /// Fails if the film or its subtitles could not be written later, or would replace a file that `reel make` did not write.
-pub fn check(paths: &StoryPaths, state: &State, is_forced: bool) -> Result<(), Failure> {
-    for path in [&paths.film, &paths.subtitles] {
+pub fn check(paths: &StoryPaths, has_subtitles: bool, state: &State, is_forced: bool) -> Result<(), Failure> {
+    let subtitles = has_subtitles.then_some(&paths.subtitles);
+    for path in [&paths.film].into_iter().chain(subtitles) {
         let may_replace = is_forced || state.is_ours(path);
         creatable::check_file(path, if may_replace { Existing::Replace } else { Existing::Keep })?;
     }
@@ -92,6 +93,10 @@ pub async fn deliver(
         }
     }
     write(session, &wanted, paths, state, is_forced).await?;
+    // Players show a subtitle file beside a film by themselves, so that of an earlier film is removed.
+    if results.film.is_some() && results.subtitles.is_none() && state.is_ours(&paths.subtitles) {
+        fs::remove_file(&paths.subtitles).map_err(|error| save::cannot_write(&paths.subtitles, &error))?;
+    }
     delivery.film = results.film.map(|film| (paths.film.clone(), film.size_bytes));
     delivery.subtitles = results.subtitles.map(|_| paths.subtitles.clone());
     Ok(delivery)
@@ -150,7 +155,7 @@ pub fn write_own(
     is_forced: bool,
 ) -> Result<(), Failure> {
     let digest = Digest::from_bytes(*blake3::hash(bytes).as_bytes());
-    if digest_of(path) == Some(digest) {
+    if is_there(path, digest, state) {
         return Ok(());
     }
     if save::is_taken(path) && !state.is_ours(path) && !is_forced {
@@ -186,4 +191,25 @@ pub fn kept_words(kept: &[PathBuf]) -> Option<String> {
         "{}{others} was changed by hand and is left as it is; the film has what was made: name the file in the project file to use it, or --force replaces it",
         table::path(first)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_make_wrote_may_be_replaced_after_the_state_was_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = StoryPaths::of(&dir.path().join("x.txt"), None).unwrap();
+        let page = dir.path().join("player.html");
+        let write = |text: &str, state: &mut State| write_own(&page, text.as_bytes(), &paths, state, false);
+        write("first", &mut State::load(&paths.state).unwrap().0).unwrap();
+        fs::remove_file(&paths.state).unwrap();
+        let mut state = State::load(&paths.state).unwrap().0;
+        write("first", &mut state).unwrap();
+        write("second", &mut state).unwrap();
+        fs::write(&page, "mine").unwrap();
+        assert_eq!(write("third", &mut state).unwrap_err().error.code, "output_exists");
+        assert_eq!(fs::read(&page).unwrap(), b"mine");
+    }
 }

@@ -66,7 +66,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         return dry_run::run(context, &args, &storyboard, &outline).await;
     }
     if until.is_none() && args.only.is_empty() {
-        deliver::check(&paths, &state, args.force)?;
+        let has_subtitles = !storyboard.project.video.subtitles.is_empty();
+        deliver::check(&paths, has_subtitles, &state, args.force)?;
     }
     if args.music.is_some() && until != Some(Stage::Storyboard) {
         // A music file that is no sound fails here, before the project file names it.

@@ -4,7 +4,10 @@ use reel_protocol::{
     Cost, Digest, Output, ShotReport, StepReport, StepState, StoryMakeParams, StoryReport, StoryStage,
     TaskError,
 };
-use reel_story::{project::Shot, timeline::samples_at};
+use reel_story::{
+    project::{Shot, Subtitles},
+    timeline::samples_at,
+};
 
 use super::{
     Story,
@@ -30,7 +33,11 @@ impl Story {
         let film = ends.get("join").and_then(|end| end.output.clone());
         let mut files = Vec::new();
         let srt = self.srt(&placement);
-        if placement.is_exact() && !srt.is_empty() && self.until() > StoryStage::Storyboard {
+        if self.has_subtitle_file()
+            && placement.is_exact()
+            && !srt.is_empty()
+            && self.until() > StoryStage::Storyboard
+        {
             files.push(File {
                 media_type: "application/x-subrip",
                 extension: "srt",
@@ -41,6 +48,14 @@ impl Story {
         let bytes = serde_json::to_vec(&report).unwrap_or_default();
         files.push(File { media_type: "application/json", extension: "json", bytes });
         Outcome { outputs: film.into_iter().collect(), files, flaw }
+    }
+
+    /// Whether the subtitles are a file beside the film: the project says so, or the film cannot have them in the form that it says.
+    pub(super) fn has_subtitle_file(&self) -> bool {
+        let forms = &self.spec.project.video.subtitles;
+        let is_in_film =
+            self.setting.can_render && (self.setting.burns_subtitles || forms.contains(&Subtitles::Track));
+        forms.contains(&Subtitles::Srt) || (!forms.is_empty() && !is_in_film)
     }
 
     fn report(&self, placement: &Placement, ends: &StepEnds) -> StoryReport {

@@ -223,3 +223,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn subtitles_are_a_file_if_the_project_says_so_or_the_film_cannot_have_them() {
+    use reel_story::project::Subtitles::{Burn, Srt, Track};
+    for (forms, can_render, burns_subtitles, expected) in [
+        (&[][..], true, false, false),
+        (&[], false, false, false),
+        (&[Burn, Srt], true, true, true),
+        (&[Burn], true, true, false),
+        (&[Track], true, false, false),
+        // No font has the letters, or there is no ffmpeg.
+        (&[Burn], true, false, true),
+        (&[Burn], false, true, true),
+        (&[Track], false, false, true),
+    ] {
+        let mut story = story(json!({}), &spoken(1));
+        story.spec.project.video.subtitles = forms.to_vec();
+        story.setting = Setting { can_render, burns_subtitles, ..story.setting };
+        assert_eq!(story.has_subtitle_file(), expected, "{forms:?} {can_render} {burns_subtitles}");
+    }
+}
