@@ -148,7 +148,9 @@ impl FakeProvider {
         self.server.script.append(faults);
     }
 
-    /// Sets the fault of every call with this prompt. Such calls use up no fault of the script.
+    /// Sets the fault of every call with this prompt. Such calls use up no fault of the script. Panics for [`Fault::ResetBeforeRequest`], which happens
+    /// before the prompt is known.
+    #[track_caller]
     pub fn on_prompt(&self, prompt: &str, fault: Fault) {
         self.server.script.set_for(prompt, fault);
     }

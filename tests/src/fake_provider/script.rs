@@ -27,7 +27,10 @@ impl Script {
         self.plan().queue.extend(faults);
     }
 
+    #[track_caller]
     pub(super) fn set_for(&self, prompt: &str, fault: Fault) {
+        let is_possible = fault != Fault::ResetBeforeRequest;
+        assert!(is_possible, "before a request is read, its prompt is not known: use script or always");
         self.plan().by_prompt.insert(prompt.to_owned(), fault);
     }
 
