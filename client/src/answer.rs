@@ -2,12 +2,11 @@
 //! file.
 
 use std::{
-    io::Read as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use reel_client::{ClientError, Session};
+use reel_client::Session;
 use reel_protocol::{
     JsonText, TaskSpec, TaskState, TaskView,
     methods::{TaskGet, TaskIdParams},
@@ -140,20 +139,12 @@ pub async fn answer<P: Serialize>(
     Ok(Exit::Done)
 }
 
-/// Returns the answer's text. A short one is in the task itself; a longer one is fetched as an artifact.
+/// Returns the answer's text.
 async fn text_of(session: &Session, task: &TaskView) -> Result<String, Failure> {
     let Some(output) = task.outputs.first() else {
         return Err(Failure::new(Exit::WorkFailed, "no_output", format!("task {} made no text", task.id)));
     };
-    if let Some(text) = &output.text {
-        return Ok(text.clone());
-    }
-    let broken = |error| Failure::io("cannot keep the answer while it is read", &error);
-    let file = tempfile::tempfile().map_err(broken)?;
-    let mut file = session.fetch(output, file).await?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(broken)?;
-    String::from_utf8(bytes).map_err(|_| ClientError::Damaged { digest: output.digest }.into())
+    Ok(session.read_text(output).await?)
 }
 
 /// Returns where to write the answer; None to print it. It makes every check of the output file here, before anything is submitted or paid for.

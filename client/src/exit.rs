@@ -48,7 +48,9 @@ impl From<Exit> for std::process::ExitCode {
 /// Returns the exit code for an error of the client library.
 pub fn of_client_error(error: &ClientError) -> Exit {
     match error {
-        ClientError::StartFailed { exit_code: Some(78), .. } | ClientError::Endpoint(_) => Exit::Config,
+        ClientError::StartFailed { exit_code: Some(78), .. }
+        | ClientError::Endpoint(_)
+        | ClientError::NoSpeaker => Exit::Config,
         ClientError::NoDaemon | ClientError::StartFailed { .. } | ClientError::Disconnected => Exit::NoDaemon,
         ClientError::NotReady { .. } | ClientError::Unresponsive { .. } => Exit::TryLater,
         ClientError::Rpc(error) => of_rpc_error(error),

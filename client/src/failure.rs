@@ -175,47 +175,36 @@ impl From<ClientError> for Failure {
             message = format!("{message}: {source}");
             cause = source.source();
         }
-        let (code, hint) = match error {
-            ClientError::Rpc(RpcError { data, .. }) => {
-                return Self {
-                    exit,
-                    error: ErrorBody { code: data.code, message, hint: data.hint, task: None },
-                    is_said: false,
-                };
-            }
-            ClientError::NoDaemon => ("no_daemon", Some("reel daemon start")),
-            ClientError::StartFailed { exit_code: Some(78), .. } => {
-                ("config_invalid", Some("reel config edit"))
-            }
-            ClientError::StartFailed { exit_code: Some(75), .. } => {
-                ("start_failed", Some("--socket or REEL_SOCKET names the socket that it listens on"))
-            }
-            ClientError::StartFailed { .. } => ("start_failed", None),
-            ClientError::NotReady { .. } => {
-                ("not_ready", Some("reel daemon logs says what it does; reel daemon restart starts it again"))
-            }
-            ClientError::Unresponsive { pid, is_suspended: true, .. } => {
-                return Self::new(exit, "unresponsive", message).hint(suspended(pid, "restart"));
-            }
-            ClientError::Unresponsive { .. } => {
-                ("unresponsive", Some("reel daemon logs may say why; reel daemon restart starts it again"))
-            }
-            ClientError::Disconnected => {
-                ("disconnected", Some("reel daemon logs says why; what was accepted is kept"))
-            }
-            ClientError::Protocol { .. } => ("protocol_mismatch", Some("reel daemon restart")),
-            ClientError::Timeout { .. } => ("timed_out", None),
-            ClientError::ForeignDaemon { .. } => ("permission_denied", None),
-            ClientError::EventsLost { .. } => ("events_lost", None),
-            ClientError::NotMade(_) => ("not_made", None),
-            ClientError::Endpoint(_) => ("no_endpoint", None),
-            ClientError::Damaged { .. } => ("artifact_damaged", Some("reel cache verify")),
-            ClientError::Io { .. } => ("io", None),
+        let code = error.code().to_owned();
+        let hint = match error {
+            ClientError::Rpc(RpcError { data, .. }) => data.hint,
+            ClientError::Unresponsive { pid, is_suspended: true, .. } => Some(suspended(pid, "restart")),
+            error => hint_of(&error).map(str::to_owned),
         };
-        let failure = Self::new(exit, code, message);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self { exit, error: ErrorBody { code, message, hint, task: None }, is_said: false }
     }
+}
+
+/// Returns the next step after an error that the daemon gives no hint for.
+fn hint_of(error: &ClientError) -> Option<&'static str> {
+    Some(match error {
+        ClientError::NoDaemon => "reel daemon start",
+        ClientError::StartFailed { exit_code: Some(78), .. } => "reel config edit",
+        ClientError::StartFailed { exit_code: Some(75), .. } => {
+            "--socket or REEL_SOCKET names the socket that it listens on"
+        }
+        ClientError::NotReady { .. } => {
+            "reel daemon logs says what it does; reel daemon restart starts it again"
+        }
+        ClientError::Unresponsive { .. } => {
+            "reel daemon logs may say why; reel daemon restart starts it again"
+        }
+        ClientError::Disconnected => "reel daemon logs says why; what was accepted is kept",
+        ClientError::Protocol { .. } => "reel daemon restart",
+        ClientError::NoSpeaker => {
+            "where it is installed, espeak-ng speaks offline and free (apt install espeak-ng, then reel daemon reload); reel providers add adds another; --provider draft makes silence as long as the text takes to be spoken"
+        }
+        ClientError::Damaged { .. } => "reel cache verify",
+        _ => return None,
+    })
 }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use reel_client::{ClientError, Session};
-use reel_protocol::{
-    Cost, JsonText, TaskId, TaskView, Timestamp, is_unprintable,
-    methods::{Empty, ProviderInfo, ProviderList},
-};
+use reel_protocol::{Cost, JsonText, TaskId, TaskView, Timestamp, is_unprintable};
 use serde::Deserialize;
 
 use crate::units;
@@ -21,16 +17,6 @@ pub fn parse_id(text: &str) -> Result<TaskId, String> {
 pub fn notes(task: &TaskView) -> Option<String> {
     let messages: Vec<_> = task.notes.iter().map(|note| note.message.as_str()).collect();
     (!messages.is_empty()).then(|| format!("note: {} (reel show {})", messages.join("; "), task.id))
-}
-
-/// The name of the embedded provider, which only draws sketches.
-pub const DRAFT: &str = "draft";
-
-/// Whether the embedded provider is the only one for this service.
-pub async fn has_only_draft(session: &Session, service: &str) -> Result<bool, ClientError> {
-    let found = session.call::<ProviderList>(&Empty {}).await?;
-    let serves = |provider: &&ProviderInfo| provider.services.iter().any(|name| name == service);
-    Ok(found.providers.iter().filter(serves).all(|provider| provider.name == DRAFT))
 }
 
 /// Returns the task's name; if it has none, its prompt or text.

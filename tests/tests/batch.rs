@@ -82,6 +82,21 @@ fn a_second_run_keeps_all_files_and_a_run_in_another_directory_uses_the_cache() 
 }
 
 #[test]
+fn a_dry_run_foresees_the_renames_of_files_whose_lines_moved() {
+    let (sandbox, out) = with_prompts(b"a boat\na hill\na pier\n");
+    batch(&sandbox, &[]).expect_code(0);
+    fs::write(sandbox.work().join("prompts.txt"), "a cave\na boat\na hill\na pier\n").unwrap();
+    let before = pictures(&out);
+    let dry = batch(&sandbox, &["--dry-run", "--json"]).expect_code(0).json();
+    let counts_of = |dry: &Value| ["kept", "cached"].map(|key| dry[key].as_u64().unwrap());
+    assert_eq!(counts_of(&dry), [3, 0], "{dry}");
+    assert_eq!(pictures(&out), before, "a dry run renames nothing");
+    let fresh = batch(&sandbox, &["--dry-run", "--fresh", "--json"]).expect_code(0).json();
+    assert_eq!(counts_of(&fresh), [0, 0], "{fresh}");
+    assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [1, 0, 3, 0]);
+}
+
+#[test]
 fn a_changed_line_is_made_again() {
     let (sandbox, out) = with_prompts(b"one\ntwo\n");
     batch(&sandbox, &[]).expect_code(0);

@@ -24,7 +24,7 @@ use reel_protocol::{
 use tokio::{
     io::{ReadHalf, WriteHalf},
     sync::{mpsc, oneshot},
-    task::AbortHandle,
+    task::{AbortHandle, JoinHandle},
     time::timeout,
 };
 
@@ -131,6 +131,17 @@ impl Client {
 
     /// Subscribes to events. Responses to later calls are at least as new as the start of the subscription.
     pub async fn subscribe(&self, params: &SubscribeParams) -> Result<EventStream, ClientError> {
+        self.begin_subscription(params).stream().await
+    }
+
+    /// Subscribes in a task of its own, which is not dropped with the caller's future. If nobody takes the stream, the task drops it, which ends the
+    /// subscription in the daemon too.
+    pub(crate) fn begin_subscription(&self, params: &SubscribeParams) -> BegunSubscription {
+        let (client, params) = (self.clone(), params.clone());
+        BegunSubscription(tokio::spawn(async move { client.request_subscription(&params).await }))
+    }
+
+    async fn request_subscription(&self, params: &SubscribeParams) -> Result<EventStream, ClientError> {
         let (caller, answer) = oneshot::channel();
         let (events, taken) = mpsc::channel(EVENTS_WAITING);
         let missed = Arc::new(AtomicU64::new(0));
@@ -198,6 +209,17 @@ impl Client {
         let _forget = ForgetOnDrop { routes: &self.link.routes, id };
         self.link.outgoing.send(message).await;
         answer.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+}
+
+/// A subscription whose response may not have arrived yet. If it is dropped, the subscription ends once the response is here.
+#[derive(Debug)]
+pub(crate) struct BegunSubscription(JoinHandle<Result<EventStream, ClientError>>);
+
+impl BegunSubscription {
+    /// Waits for the response. The future may be dropped and the method called again.
+    pub(crate) async fn stream(&mut self) -> Result<EventStream, ClientError> {
+        (&mut self.0).await.unwrap_or(Err(ClientError::Disconnected))
     }
 }
 

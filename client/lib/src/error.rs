@@ -66,9 +66,12 @@ pub enum ClientError {
         /// Number of events that are known to be missed, at least one.
         missed: u64,
     },
-    /// The task finished without a result, or is held. The task says why.
+    /// The task finished without a result, or is held. The task says why. A held one goes on, or ends, when a person decides; its id stays the same.
     #[error("{}", not_made(_0))]
     NotMade(Box<TaskView>),
+    /// No provider speaks: only the embedded provider `draft` is there, which makes silence. A request that names it gets the silence.
+    #[error("no provider speaks: only draft is there, which makes silence")]
+    NoSpeaker,
     /// The paths of the daemon could not be determined.
     #[error("cannot tell where the daemon is")]
     Endpoint(#[from] EndpointError),
@@ -107,6 +110,28 @@ fn silence(is_suspended: bool, waited: Duration) -> String {
 }
 
 impl ClientError {
+    /// Returns the name of the error, which never changes. What the daemon reports has the daemon's name, and a task that failed has that of its error.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NoDaemon => "no_daemon",
+            Self::StartFailed { exit_code: Some(78), .. } => "config_invalid",
+            Self::StartFailed { .. } => "start_failed",
+            Self::NotReady { .. } => "not_ready",
+            Self::Unresponsive { .. } => "unresponsive",
+            Self::Disconnected => "disconnected",
+            Self::Rpc(error) => &error.data.code,
+            Self::Protocol { .. } => "protocol_mismatch",
+            Self::Timeout { .. } => "timed_out",
+            Self::ForeignDaemon { .. } => "permission_denied",
+            Self::EventsLost { .. } => "events_lost",
+            Self::NotMade(task) => task.error.as_ref().map_or(task.state.name(), |error| &error.code),
+            Self::NoSpeaker => "no_provider",
+            Self::Endpoint(_) => "no_endpoint",
+            Self::Damaged { .. } => "artifact_damaged",
+            Self::Io { .. } => "io",
+        }
+    }
+
     /// Whether the request may succeed on a new connection: the daemon died, or is stopping.
     pub fn is_interruption(&self) -> bool {
         match self {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Seek as _, SeekFrom, Write as _},
+    io::{self, Seek as _, SeekFrom, Write},
 };
 
 use reel_protocol::{
@@ -26,7 +26,7 @@ impl Client {
         })
         .await?;
         // The store cannot be read if it is on another machine or in a container, or if the file was just evicted.
-        let file = if is_whole { file } else { self.read_into(&digest, file).await? };
+        let file = if is_whole { file } else { self.read_into_file(&digest, file).await? };
         in_background(move || {
             let mut file = file;
             file.seek(SeekFrom::Start(0))?;
@@ -35,23 +35,42 @@ impl Client {
         .await
     }
 
-    async fn read_into(&self, digest: &Digest, mut file: File) -> Result<File, ClientError> {
+    /// Returns the output's bytes, which are checked against their digest.
+    pub async fn read(&self, output: &Output) -> Result<Vec<u8>, ClientError> {
+        let (path, digest) = (output.path.clone(), output.digest);
+        let stored = in_background(move || Ok(read_store(&path, &digest).unwrap_or_default())).await?;
+        if let Some(bytes) = stored {
+            return Ok(bytes);
+        }
+        let mut bytes = Vec::new();
+        self.read_into(&digest, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn read_into_file(&self, digest: &Digest, mut file: File) -> Result<File, ClientError> {
+        let cleared = file.seek(SeekFrom::Start(0)).and_then(|_| file.set_len(0));
+        cleared.map_err(|source| ClientError::io("cannot write the fetched bytes", source))?;
+        self.read_into(digest, &mut file).await?;
+        Ok(file)
+    }
+
+    /// Reads the artifact over the socket.
+    async fn read_into(&self, digest: &Digest, target: &mut (dyn Write + Send)) -> Result<(), ClientError> {
         let failed = |source| ClientError::io("cannot write the fetched bytes", source);
-        file.seek(SeekFrom::Start(0)).and_then(|_| file.set_len(0)).map_err(failed)?;
         let mut hasher = blake3::Hasher::new();
         let mut offset = 0;
         loop {
             let params = ArtifactReadParams::new(*digest, offset, PART_BYTES);
             let part = self.call::<ArtifactRead>(&params).await?;
             hasher.update(&part.data.0);
-            file.write_all(&part.data.0).map_err(failed)?;
+            target.write_all(&part.data.0).map_err(failed)?;
             offset += part.data.0.len() as u64;
             if part.data.0.is_empty() || offset >= part.size_bytes {
                 break;
             }
         }
         if hasher.finalize().as_bytes() == digest.as_bytes() {
-            Ok(file)
+            Ok(())
         } else {
             Err(ClientError::Damaged { digest: *digest })
         }
@@ -72,6 +91,12 @@ fn copy_from_store(path: &str, digest: &Digest, file: &mut File) -> io::Result<b
     file.set_len(0)?;
     // The kernel copies the file, and shares its blocks if the file system supports that.
     io::copy(&mut stored, file).map(|_| true)
+}
+
+/// Reads the stored file. None if its bytes do not match the digest.
+fn read_store(path: &str, digest: &Digest) -> io::Result<Option<Vec<u8>>> {
+    let bytes = std::fs::read(path)?;
+    Ok((blake3::hash(&bytes).as_bytes() == digest.as_bytes()).then_some(bytes))
 }
 
 async fn in_background<T: Send + 'static>(

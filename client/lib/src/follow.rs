@@ -1,9 +1,9 @@
 //! Follows tasks and memory without missing a change, also when a subscription is dropped or the daemon dies.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use reel_protocol::{
-    BatchId, ErrorCode, Progress, RpcError, Seconds, TaskId, TaskState, TaskView,
+    BatchId, ErrorCode, RpcError, Seconds, TaskId, TaskState, TaskView,
     limits::{LIST_ROWS, WAIT_IDS},
     methods::{
         Empty, Event, MemoryStatus, MemoryStatusResult, SubscribeParams, TaskGet, TaskIdParams, TaskList,
@@ -11,7 +11,10 @@ use reel_protocol::{
     },
 };
 
-use crate::{Client, ClientError, EventStream, Session, Start};
+use crate::{
+    Client, ClientError, EventStream, Session, Start, connection::BegunSubscription,
+    returned_states::ReturnedStates,
+};
 
 /// What [`Follow::next`] returns.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +55,10 @@ pub struct Follow<'a> {
 #[derive(Debug)]
 enum Stage {
     Begin,
+    /// The subscription was requested on this connection. It is kept here, so that dropping the future of [`Follow::next`] begins no second one.
+    Subscribing(Client, BegunSubscription),
+    /// The subscription runs, and the current states are not read yet.
+    Reading(EventStream),
     Running(EventStream),
     /// The lost connection, and the error if the daemon refused because it is stopping.
     Lost(Client, Option<RpcError>),
@@ -68,10 +75,7 @@ struct CurrentStates {
 impl<'a> Follow<'a> {
     /// Follows what the params select. Topics `task` and `memory` have a current state; the others have only events.
     pub fn new(session: &'a Session, wanted: SubscribeParams) -> Self {
-        let returned = ReturnedStates {
-            keeps_all: wanted.task_ids.is_some() || wanted.batch.is_some(),
-            ..ReturnedStates::default()
-        };
+        let returned = ReturnedStates::new(wanted.task_ids.is_some() || wanted.batch.is_some());
         let (stage, ready) = (Stage::Begin, VecDeque::new());
         Self {
             session,
@@ -136,21 +140,52 @@ impl<'a> Follow<'a> {
                     self.session.rejoin(client, why, start).await?;
                     self.stage = Stage::Begin;
                 }
+                // A subscription comes before the states are read, so that no change is missed in between.
                 Stage::Begin => {
                     let client = self.session.client();
-                    match self.begin(&client).await {
-                        Ok((events, current)) => self.catch_up(events, current),
-                        Err(ClientError::Rpc(refusal))
-                            if refusal.known() == Some(ErrorCode::ShuttingDown) =>
-                        {
-                            self.stage = Stage::Lost(client, Some(refusal));
-                        }
-                        Err(error) if error.is_interruption() => self.stage = Stage::Lost(client, None),
-                        Err(error) => return Err(error),
+                    let begun = client.begin_subscription(&self.subscription());
+                    self.stage = Stage::Subscribing(client, begun);
+                }
+                Stage::Subscribing(client, begun) => match begun.stream().await {
+                    Ok(events) => self.stage = Stage::Reading(events),
+                    Err(error) => {
+                        let client = client.clone();
+                        self.fail_to_begin(client, error)?;
+                    }
+                },
+                Stage::Reading(events) => {
+                    let client = events.client.clone();
+                    match self.read_states(&client).await {
+                        Ok(current) => self.catch_up(current),
+                        Err(error) => self.fail_to_begin(client, error)?,
                     }
                 }
             }
         }
+    }
+
+    /// Returns what is subscribed to: what is followed, and the end of the daemon.
+    fn subscription(&self) -> SubscribeParams {
+        let mut params = self.wanted.clone();
+        if !params.topics.contains(&Topic::Daemon) {
+            params.topics.push(Topic::Daemon);
+        }
+        params
+    }
+
+    /// Reconnects after an interruption. Any other error is returned, and the next call begins again.
+    fn fail_to_begin(&mut self, client: Client, error: ClientError) -> Result<(), ClientError> {
+        self.stage = match error {
+            ClientError::Rpc(refusal) if refusal.known() == Some(ErrorCode::ShuttingDown) => {
+                Stage::Lost(client, Some(refusal))
+            }
+            error if error.is_interruption() => Stage::Lost(client, None),
+            error => {
+                self.stage = Stage::Begin;
+                return Err(error);
+            }
+        };
+        Ok(())
     }
 
     /// Returns the next change if it is already here, without waiting for the daemon.
@@ -186,13 +221,7 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// Subscribes first and reads the states afterwards, so that no change is missed in between.
-    async fn begin(&self, client: &Client) -> Result<(EventStream, CurrentStates), ClientError> {
-        let mut params = self.wanted.clone();
-        if !params.topics.contains(&Topic::Daemon) {
-            params.topics.push(Topic::Daemon);
-        }
-        let events = client.subscribe(&params).await?;
+    async fn read_states(&self, client: &Client) -> Result<CurrentStates, ClientError> {
         let mut current = CurrentStates::default();
         if self.wanted.topics.contains(&Topic::Task) {
             self.read_tasks(client, &mut current).await?;
@@ -200,7 +229,7 @@ impl<'a> Follow<'a> {
         if self.wanted.topics.contains(&Topic::Memory) {
             current.memory = Some(client.call::<MemoryStatus>(&Empty {}).await?);
         }
-        Ok((events, current))
+        Ok(current)
     }
 
     async fn read_tasks(&self, client: &Client, current: &mut CurrentStates) -> Result<(), ClientError> {
@@ -248,8 +277,10 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    fn catch_up(&mut self, events: EventStream, current: CurrentStates) {
-        self.stage = Stage::Running(events);
+    fn catch_up(&mut self, current: CurrentStates) {
+        if let Stage::Reading(events) = std::mem::replace(&mut self.stage, Stage::Begin) {
+            self.stage = Stage::Running(events);
+        }
         (self.has_begun, self.is_stopping) = (true, false);
         self.returned.forget_ended();
         for task in current.tasks {
@@ -295,132 +326,4 @@ async fn read_each(client: &Client, ids: &[TaskId], current: &mut CurrentStates)
 
 fn is_missing(error: &ClientError) -> bool {
     matches!(error, ClientError::Rpc(error) if error.known() == Some(ErrorCode::TaskNotFound))
-}
-
-/// The last returned state of each task. Pure.
-#[derive(Debug, Default)]
-struct ReturnedStates {
-    tasks: HashMap<TaskId, LastState>,
-    /// Number of tasks in the map that are neither finished nor held.
-    open: usize,
-    /// Whether tasks that do not run are kept too. If the set of followed tasks is unbounded, keeping them would grow without limit.
-    keeps_all: bool,
-}
-
-#[derive(Debug, Clone)]
-struct LastState {
-    rev: u64,
-    state: TaskState,
-    progress: Progress,
-}
-
-impl ReturnedStates {
-    /// Records a task's state. False if this state or a later one was recorded before. Progress has no revision of its own; within a revision of the
-    /// task it only grows.
-    fn take(&mut self, id: TaskId, rev: u64, state: TaskState, progress: &Progress) -> bool {
-        let known = self.tasks.get(&id);
-        let is_news = known.is_none_or(|known| {
-            let is_further = progress.fraction > known.progress.fraction
-                || (progress.fraction >= known.progress.fraction
-                    && progress.message != known.progress.message);
-            rev > known.rev || (rev == known.rev && is_further)
-        });
-        if is_news {
-            self.remove(id);
-            self.open += usize::from(!state.is_settled());
-            self.tasks.insert(id, LastState { rev, state, progress: progress.clone() });
-        }
-        is_news
-    }
-
-    /// Records tasks that were accepted and whose state is not known yet.
-    fn expect(&mut self, ids: impl IntoIterator<Item = TaskId>) {
-        for id in ids {
-            self.take(id, 0, TaskState::Queued, &Progress::default());
-        }
-    }
-
-    /// Forgets the task. Returns whether it was recorded.
-    fn remove(&mut self, id: TaskId) -> bool {
-        let known = self.tasks.remove(&id);
-        self.open -= usize::from(known.as_ref().is_some_and(|known| !known.state.is_settled()));
-        known.is_some()
-    }
-
-    fn forget_unless_running(&mut self, id: TaskId) {
-        if !self.keeps_all && self.tasks.get(&id).is_some_and(|known| known.state != TaskState::Running) {
-            self.remove(id);
-        }
-    }
-
-    /// Forgets tasks that an earlier gap left in the map: no event of the earlier subscription can arrive any more.
-    fn forget_ended(&mut self) {
-        if !self.keeps_all {
-            self.tasks.retain(|_, known| known.state == TaskState::Running);
-            self.open = self.tasks.len();
-        }
-    }
-
-    fn open_except(&self, found: &[TaskView]) -> Vec<TaskId> {
-        let found: std::collections::HashSet<TaskId> = found.iter().map(|task| task.id).collect();
-        let open = self.tasks.iter().filter(|(id, known)| !known.state.is_settled() && !found.contains(id));
-        open.map(|(id, _)| *id).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn progress(fraction: f64, message: &str) -> Progress {
-        Progress { fraction, message: message.to_owned() }
-    }
-
-    #[test]
-    fn each_change_is_news_once_and_none_after_a_later_one() {
-        use TaskState::{Queued, Running, Succeeded};
-        let mut returned = ReturnedStates { keeps_all: true, ..ReturnedStates::default() };
-        for (rev, state, fraction, message, is_news, open) in [
-            (1, Queued, 0.0, "", true, 1),
-            (2, Running, 0.0, "", true, 1),
-            (1, Queued, 0.0, "", false, 1),
-            (2, Running, 0.5, "water", true, 1),
-            (2, Running, 0.5, "water", false, 1),
-            (2, Running, 0.4, "sky", false, 1),
-            (2, Running, 0.5, "boats", true, 1),
-            (3, Queued, 0.0, "", true, 1),
-            (2, Running, 0.9, "late", false, 1),
-            (4, Succeeded, 1.0, "", true, 0),
-            (4, Succeeded, 1.0, "", false, 0),
-        ] {
-            let found = returned.take(TaskId(7), rev, state, &progress(fraction, message));
-            assert_eq!((found, returned.open), (is_news, open), "{rev} {state:?} {fraction} {message}");
-        }
-        assert!(returned.remove(TaskId(7)) && !returned.remove(TaskId(7)));
-    }
-
-    #[test]
-    fn what_is_expected_is_open_until_it_is_told() {
-        let mut returned = ReturnedStates { keeps_all: true, ..ReturnedStates::default() };
-        returned.expect([TaskId(7), TaskId(8)]);
-        assert_eq!((returned.open, returned.open_except(&[]).len()), (2, 2));
-        assert!(returned.take(TaskId(7), 1, TaskState::Succeeded, &progress(1.0, "")));
-        assert!(returned.remove(TaskId(8)) && returned.open == 0);
-    }
-
-    #[test]
-    fn a_view_of_everything_remembers_only_what_runs() {
-        let mut returned = ReturnedStates::default();
-        for (id, state) in [(1, TaskState::Queued), (2, TaskState::Running), (3, TaskState::Failed)] {
-            assert!(returned.take(TaskId(id), 1, state, &progress(0.0, "")));
-            returned.forget_unless_running(TaskId(id));
-        }
-        assert_eq!((returned.tasks.len(), returned.open, returned.open_except(&[])), (1, 1, vec![TaskId(2)]));
-        // A state that was read after a gap is kept until the next gap, because the task's last event may still arrive and must not count as a
-        // change.
-        assert!(returned.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
-        assert!(!returned.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
-        returned.forget_ended();
-        assert_eq!((returned.tasks.len(), returned.open), (0, 0));
-    }
 }

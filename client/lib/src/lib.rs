@@ -1,58 +1,69 @@
-//! The client library of `reeld`, the local generation daemon. It finds or starts the daemon, sends requests, follows tasks and fetches artifacts.
+//! The library with which Rust programs talk to `reeld`, the local daemon that makes AI pictures, voices, texts and videos. It finds the daemon or
+//! starts it, sends requests, follows them, and fetches what was made.
 //!
-//! The types of all requests and responses are in [`protocol`], which is re-exported here. The library needs a tokio runtime; a current-thread
-//! runtime is enough.
+//! [`Reel`] has one call for each thing to make. Without tokio, [`blocking::Reel`] has the same calls:
 //!
 //! ```no_run
-//! use std::fs::File;
+//! use reel_client::blocking::Reel;
 //!
-//! use reel_client::{ConnectOptions, Session, protocol::ImageParams};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! Reel::connect()?.image("a pier")?.save("pier.png")?;
+//! # Ok(()) }
+//! ```
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! // Starts `reeld` if it does not run, and restarts it if it dies.
-//! let session = Session::connect(ConnectOptions::from_env("my-tool")?).await?;
-//! let task = session.generate(&ImageParams::new("a lighthouse at dusk")).await?;
-//! for (output, name) in task.outputs.iter().zip(["lighthouse.png"]) {
-//!     // Writes the bytes into the file and checks them against their digest.
-//!     session.fetch(output, File::create(name)?).await?;
+//! With options, speech, an answer, several pictures at once, and live progress:
+//!
+//! ```no_run
+//! use reel_client::{ChatRequest, ImageRequest, SpeechRequest, blocking::Reel};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let reel = Reel::connect()?.on_progress(|update| eprintln!("{update}"));
+//! let pier = reel.image(ImageRequest::new("a pier").size(1280, 720).style("watercolor"))?;
+//! println!("{} bytes of {}", pier.bytes()?.len(), pier.media_type());
+//! reel.image(ImageRequest::new("the same at night").input_image(pier.digest()))?.save("night.png")?;
+//! reel.speak(SpeechRequest::new("The lamp went out.").speed(0.9))?.save("line.wav")?;
+//! println!("{}", reel.ask(ChatRequest::new("Why is the sea salt?").system("Be short."))?.text()?);
+//! for (number, shot) in reel.images(["dawn", "noon", "dusk"])?.into_iter().enumerate() {
+//!     shot?.save(format!("shot-{number}.png"))?;
 //! }
 //! # Ok(()) }
 //! ```
 //!
-//! This example shows live progress. It works for any service:
+//! # What a tool need not do
+//!
+//! - Start the daemon: the library starts it as the command line does. [`ConnectOptions::start`] changes that.
+//! - Reconnect: when the daemon dies or is restarted, the library starts it again if needed, and goes on. All callers of one [`Reel`] or [`Session`]
+//!   share one reconnection. A daemon that dies more than five times a minute is an error.
+//! - Care for what is paid: only requests that are [`Repeatable`] are sent again by themselves, which the compiler checks. A submit always has a
+//!   request id, so sending it again is the same task.
+//! - Limit its calls: the daemon queues, limits and retries the calls of all programs.
+//!
+//! # Other requests
+//!
+//! [`Reel::session`] is a [`Session`], which submits any task and sends any request; their types are in [`protocol`]. [`Follow`] returns how tasks
+//! stand and then each change, without a gap:
 //!
 //! ```no_run
-//! use reel_client::{
-//!     Follow, Followed, Session,
-//!     protocol::{ImageParams, JsonText, TaskSpec},
-//! };
+//! use reel_client::{Follow, Followed, ImageRequest, Session};
 //!
 //! # async fn example(session: Session) -> Result<(), Box<dyn std::error::Error>> {
-//! let spec = TaskSpec {
-//!     kind: "image.generate".into(),
-//!     params: JsonText::from_value(&ImageParams::new("a lighthouse at dusk"))?,
-//!     ..TaskSpec::default()
-//! };
-//! let task = session.submit(&spec).await?;
-//! // Yields the task's state, then each change, until the task is finished or held.
+//! let task = session.submit(&ImageRequest::new("a lighthouse at dusk").into_spec()?).await?;
 //! let mut follow = Follow::tasks(&session, vec![task.id]);
 //! while !follow.is_settled() {
 //!     if let Followed::Event(event) = follow.next().await?
-//!         && let Some(seen) = event.task
+//!         && let Some(changed) = event.task
 //!     {
-//!         println!("{:3.0} % {}", seen.progress.fraction * 100.0, seen.progress.message);
+//!         println!("{:3.0} % {}", changed.progress.fraction * 100.0, changed.progress.message);
 //!     }
 //! }
 //! let finished = session.wait(&[task.id], None).await?.tasks;
 //! # Ok(()) }
 //! ```
 //!
-//! Programs without tokio use [`blocking::Session`].
-//!
-//! A [`Session`] survives the death of the daemon: it reconnects, starts the daemon again and repeats requests that are [`Repeatable`]. [`Follow`] is
-//! built on it. [`Client`] is one connection and [`EventStream`] one subscription on it, for tools that reconnect by themselves. Such a tool
-//! subscribes first and then submits or reads, so that it misses no event.
+//! [`Client`] is one connection and [`EventStream`] one subscription on it, for tools that reconnect by themselves. Such a tool subscribes first and
+//! then submits or reads, so that it misses no event.
 
+mod artifact;
 pub mod blocking;
 mod connection;
 mod discover;
@@ -63,8 +74,11 @@ mod fetch;
 mod follow;
 mod holder;
 mod outgoing;
+mod reel;
 mod repeatable;
+mod request;
 mod resume;
+mod returned_states;
 mod route;
 mod start;
 pub mod user_units;
@@ -72,6 +86,7 @@ pub mod user_units;
 pub use reel_protocol as protocol;
 
 pub use self::{
+    artifact::Artifact,
     connection::Client,
     discover::{ConnectOptions, Start, variable},
     encoding::Encoding,
@@ -79,7 +94,9 @@ pub use self::{
     events::EventStream,
     follow::{Follow, Followed},
     holder::{Holder, Process},
+    reel::{Reel, Update},
     repeatable::{Repeatable, new_request_id},
-    resume::Session,
+    request::{ChatRequest, ImageRequest, Request, SpeechRequest},
+    resume::{DRAFT, Session},
     start::{START_LOG, daemon_program},
 };

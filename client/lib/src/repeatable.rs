@@ -21,12 +21,48 @@ use reel_protocol::{
 /// or `task.remove` fails because of the first. Send those once with [`crate::Client::call`]. Submits are repeatable with a `request_id`, which
 /// [`crate::Session::submit`] sets.
 ///
-/// ```compile_fail
-/// use reel_client::{Session, protocol::{TaskId, methods::{TaskIdParams, TaskRelease}}};
+/// This reads a task, which is repeatable:
+///
+/// ```
+/// use reel_client::{Session, protocol::{TaskId, methods::{TaskGet, TaskIdParams}}};
+///
+/// async fn read(session: &Session) {
+///     session.call::<TaskGet>(&TaskIdParams { id: TaskId(7) }).await.ok();
+/// }
+/// ```
+///
+/// The same with a release does not compile, as the session might send it twice:
+///
+/// ```compile_fail,E0277
+/// use reel_client::{Session, protocol::{TaskId, methods::{TaskRelease, TaskIdParams}}};
 ///
 /// async fn release(session: &Session) {
 ///     session.call::<TaskRelease>(&TaskIdParams { id: TaskId(7) }).await.ok();
 /// }
+/// ```
+///
+/// On the connection itself it is sent once:
+///
+/// ```
+/// use reel_client::{Session, protocol::{TaskId, methods::{TaskRelease, TaskIdParams}}};
+///
+/// async fn release(session: &Session) {
+///     session.client().call::<TaskRelease>(&TaskIdParams { id: TaskId(7) }).await.ok();
+/// }
+/// ```
+///
+/// Nor does a submit that may have no `request_id`, or a mark for a method of somebody else:
+///
+/// ```compile_fail,E0277
+/// use reel_client::{Session, protocol::{TaskSpec, methods::TaskSubmit}};
+///
+/// async fn submit(session: &Session) {
+///     session.call::<TaskSubmit>(&TaskSpec::default()).await.ok();
+/// }
+/// ```
+///
+/// ```compile_fail,E0117
+/// impl reel_client::Repeatable for reel_client::protocol::methods::TaskRetry {}
 /// ```
 pub trait Repeatable: Method {}
 

@@ -13,13 +13,16 @@ use std::{
 use reel_protocol::{
     ImageParams, JsonText, Output, Seconds, TaskId, TaskSpec, TaskState, TaskView, WaitReason,
     methods::{
-        DaemonStatus, Empty, Method, SubmitBatchParams, SubmitBatchResult, SubmitResult, TaskSubmit,
-        TaskSubmitBatch, TaskWait, TaskWaitParams, TaskWaitResult,
+        DaemonStatus, Empty, Method, ProviderInfo, ProviderList, SubmitBatchParams, SubmitBatchResult,
+        SubmitResult, TaskSubmit, TaskSubmitBatch, TaskWait, TaskWaitParams, TaskWaitResult,
     },
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{Client, ClientError, ConnectOptions, Repeatable, Start, repeatable::new_request_id};
+
+/// The name of the embedded provider, which makes sketches and silence.
+pub const DRAFT: &str = "draft";
 
 /// The most lost connections within [`LOST_WITHIN`] after which a session still reconnects.
 const MAX_LOST_CONNECTIONS: usize = 5;
@@ -42,13 +45,19 @@ pub struct Session {
     options: ConnectOptions,
     client: Mutex<Client>,
     /// Locked by the one caller that reconnects. Other callers that lost the same connection wait for its result.
-    reconnecting: tokio::sync::Mutex<Losses>,
+    reconnecting: tokio::sync::Mutex<LostConnections>,
     /// Number of failed reconnections. A caller that waited during one of them fails too.
     failures: AtomicU64,
 }
 
-/// The times at which connections were lost within [`LOST_WITHIN`], oldest first.
-type Losses = VecDeque<Instant>;
+/// The connections that were lost lately.
+#[derive(Debug, Default)]
+struct LostConnections {
+    /// When they were lost, within [`LOST_WITHIN`], oldest first.
+    times: VecDeque<Instant>,
+    /// Whether the current connection is among them. A lost connection counts once, however many calls try to replace it.
+    has_current: bool,
+}
 
 impl Session {
     /// Connects to the daemon. A failure of this first connection is returned without a retry.
@@ -121,6 +130,33 @@ impl Session {
         }
     }
 
+    /// Returns the output's bytes, which are checked against their digest.
+    pub async fn read(&self, output: &Output) -> Result<Vec<u8>, ClientError> {
+        loop {
+            let client = self.client();
+            match client.read(output).await {
+                Err(error) if error.is_interruption() => self.reconnect(&client, error).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Returns the text of an output. A short one is in the output itself; a longer one is read as an artifact.
+    pub async fn read_text(&self, output: &Output) -> Result<String, ClientError> {
+        match &output.text {
+            Some(text) => Ok(text.clone()),
+            None => String::from_utf8(self.read(output).await?)
+                .map_err(|_| ClientError::Damaged { digest: output.digest }),
+        }
+    }
+
+    /// Whether the embedded provider `draft` is the only one for this service. It makes sketches, and silence in place of speech.
+    pub async fn has_only_draft(&self, service: &str) -> Result<bool, ClientError> {
+        let found = self.call::<ProviderList>(&Empty {}).await?;
+        let serves = |provider: &&ProviderInfo| provider.services.iter().any(|name| name == service);
+        Ok(found.providers.iter().filter(serves).all(|provider| provider.name == DRAFT))
+    }
+
     /// Submits an image task and waits for it without a time limit. Returns the finished task; [`Self::fetch`] gets the files in its `outputs`. Equal
     /// params are answered from the cache; set `sample` to get different pictures of the same params. Fails with [`ClientError::NotMade`] if the task
     /// fails, is cancelled or is held.
@@ -160,16 +196,18 @@ impl Session {
         start: Start,
     ) -> Result<(), ClientError> {
         let failures = self.failures.load(Ordering::Relaxed);
-        let mut losses = self.reconnecting.lock().await;
+        let mut lost_connections = self.reconnecting.lock().await;
         if !self.client().is_same(lost) {
             return Ok(());
         }
-        if self.failures.load(Ordering::Relaxed) != failures || die_too_often(&mut losses, Instant::now()) {
+        if self.failures.load(Ordering::Relaxed) != failures || lost_connections.are_too_many(Instant::now())
+        {
             return Err(why);
         }
         match self.connect_again(lost, &why, start).await {
             Ok(client) => {
                 *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+                lost_connections.has_current = false;
                 Ok(())
             }
             Err(error) => {
@@ -229,11 +267,37 @@ async fn is_stopping(client: &Client) -> bool {
     status.is_ok_and(|status| status.wait_reason == Some(WaitReason::Stopping))
 }
 
-/// Records one more lost connection, and returns whether there were too many of them.
-fn die_too_often(losses: &mut Losses, now: Instant) -> bool {
-    losses.push_back(now);
-    while losses.front().is_some_and(|loss| now.duration_since(*loss) > LOST_WITHIN) {
-        losses.pop_front();
+impl LostConnections {
+    /// Counts the current connection, unless it was counted before. Returns whether too many were lost.
+    fn are_too_many(&mut self, now: Instant) -> bool {
+        if !std::mem::replace(&mut self.has_current, true) {
+            self.times.push_back(now);
+        }
+        while self.times.front().is_some_and(|loss| now.duration_since(*loss) > LOST_WITHIN) {
+            self.times.pop_front();
+        }
+        self.times.len() > MAX_LOST_CONNECTIONS
     }
-    losses.len() > MAX_LOST_CONNECTIONS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_counts_once_and_too_many_within_a_minute_are_refused() {
+        let begun = Instant::now();
+        let mut lost = LostConnections::default();
+        for second in 0..30 {
+            assert!(!lost.are_too_many(begun + Duration::from_secs(second)), "the same one");
+        }
+        for _ in 1..MAX_LOST_CONNECTIONS {
+            lost.has_current = false;
+            assert!(!lost.are_too_many(begun + Duration::from_secs(30)));
+        }
+        lost.has_current = false;
+        assert!(lost.are_too_many(begun + Duration::from_secs(40)));
+        assert!(lost.are_too_many(begun + Duration::from_secs(50)));
+        assert!(!lost.are_too_many(begun + LOST_WITHIN + Duration::from_secs(1)), "the first is forgotten");
+    }
 }

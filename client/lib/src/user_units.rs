@@ -5,9 +5,10 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -25,6 +26,9 @@ pub const SOCKET: &str = "reeld.socket";
 
 /// Interval for polling whether a command of the service manager has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Most bytes at the end of a command's stderr that are read for its last line.
+const STDERR_BYTES: u64 = 4 * 1024;
 
 /// Longest time for starting the socket unit, which takes two messages on a local bus.
 const START_LIMIT: Duration = Duration::from_secs(5);
@@ -117,17 +121,21 @@ pub(crate) async fn start_socket() -> bool {
 
 /// Runs a command of the service manager, such as `systemctl`, and waits for its exit. The error is the last line of its stderr, for a person.
 pub async fn ask(program: &str, arguments: &[&str], limit: Duration) -> Result<(), String> {
+    // Its stderr goes to a file and not to a pipe, which would hold up a command that prints more than a pipe takes. Without such a file, the error is
+    // the exit status.
+    let stderr = tempfile::tempfile().ok();
+    let to_file =
+        stderr.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(to_file);
     let mut child = command.spawn().map_err(|error| format!("cannot run {program}: {error}"))?;
     let begun = Instant::now();
     while begun.elapsed() < limit {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => {
-                return Err(
-                    last_stderr_line(&mut child).unwrap_or_else(|| format!("{program} ended with {status}"))
-                );
+                let line = stderr.and_then(last_line);
+                return Err(line.unwrap_or_else(|| format!("{program} ended with {status}")));
             }
             Ok(None) => sleep(POLL_INTERVAL).await,
             Err(error) => return Err(format!("cannot wait for {program}: {error}")),
@@ -139,9 +147,14 @@ pub async fn ask(program: &str, arguments: &[&str], limit: Duration) -> Result<(
     Err(format!("{program} did not answer within {} s", limit.as_secs()))
 }
 
-fn last_stderr_line(child: &mut Child) -> Option<String> {
-    let words = io::read_to_string(child.stderr.take()?).ok()?;
-    words.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
+/// Returns the last line that is not empty, within the last [`STDERR_BYTES`] of the file.
+fn last_line(mut file: File) -> Option<String> {
+    let end = file.seek(SeekFrom::End(0)).ok()?;
+    file.seek(SeekFrom::Start(end.saturating_sub(STDERR_BYTES))).ok()?;
+    let mut bytes = Vec::new();
+    file.take(STDERR_BYTES).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -183,6 +196,10 @@ mod tests {
         assert_eq!(ask("true", &[], limit).await, Ok(()));
         let failed = ask("sh", &["-c", "echo first >&2; echo no bus >&2; exit 1"], limit).await;
         assert_eq!(failed, Err("no bus".to_owned()));
+        let many = "for i in $(seq 20000); do echo much is said here; done >&2; echo no bus >&2; exit 1";
+        assert_eq!(ask("sh", &["-c", many], limit).await, Err("no bus".to_owned()), "more than a pipe takes");
+        let long = "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1";
+        assert_eq!(ask("sh", &["-c", long], limit).await.unwrap_err().len(), 4096);
         assert!(ask("no-such-program-of-reel", &[], limit).await.is_err());
         let hung = ask("sleep", &["60"], Duration::from_millis(20)).await.unwrap_err();
         assert!(hung.contains("did not answer"), "{hung}");

@@ -5,7 +5,7 @@
 use std::{path::Path, time::Duration};
 
 use reel_client::{
-    Client, ClientError, ConnectOptions, Encoding, Session, Start,
+    Client, ClientError, ConnectOptions, Encoding, Follow, Session, Start,
     protocol::{
         TaskId, TaskSpec,
         endpoint::{Locations, LockText},
@@ -186,4 +186,61 @@ async fn events_come_in_order_until_the_daemon_drops_a_slow_subscription() {
     };
     let (_peer, end) = tokio::join!(daemon, client);
     assert!(matches!(end, Err(ClientError::EventsLost { .. })), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_subscription_whose_caller_left_before_the_answer_is_ended_in_the_daemon() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(home.path().join("reeld.sock")).unwrap();
+    let client = Client::connect(&options(home.path())).await.unwrap();
+    let mut peer = Peer::accept(&listener).await;
+    peer.greet(1).await;
+    let topics = SubscribeParams { topics: vec![Topic::Task], ..SubscribeParams::default() };
+    let subscribe = {
+        let subscribing = client.subscribe(&topics);
+        tokio::select! {
+            _ = subscribing => unreachable!("nobody has answered"),
+            subscribe = peer.read() => subscribe,
+        }
+    };
+    assert_eq!(subscribe["method"], "events.subscribe");
+    peer.answer(&subscribe, json!({ "subscription": 3, "instance": "a", "seq": 0 })).await;
+    let end = peer.read().await;
+    assert_eq!((&end["method"], &end["params"]["subscription"]), (&json!("events.unsubscribe"), &json!(3)));
+}
+
+#[tokio::test]
+async fn a_follow_that_is_asked_anew_again_and_again_subscribes_once() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(home.path().join("reeld.sock")).unwrap();
+    let (session, mut peer) = tokio::join!(Session::connect(options(home.path())), async {
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(1).await;
+        peer
+    });
+    let session = session.unwrap();
+    let mut follow = Follow::tasks(&session, vec![TaskId(7)]);
+    for _ in 0..100 {
+        assert!(tokio::time::timeout(Duration::from_millis(1), follow.next()).await.is_err());
+    }
+    let subscribe = peer.read().await;
+    assert_eq!(subscribe["method"], "events.subscribe");
+    peer.answer(&subscribe, json!({ "subscription": 3, "instance": "a", "seq": 0 })).await;
+    // While the states are read, it may be asked anew too. No request for a second subscription is among its requests.
+    let next = tokio::select! {
+        _ = follow.next() => unreachable!("nobody has answered"),
+        next = peer.read() => next,
+    };
+    assert_eq!(next["method"], "task.wait");
+    for _ in 0..10 {
+        assert!(tokio::time::timeout(Duration::from_millis(1), follow.next()).await.is_err());
+    }
+    drop(follow);
+    let last = loop {
+        let request = peer.read().await;
+        if request["method"] != "task.wait" {
+            break request;
+        }
+    };
+    assert_eq!((&last["method"], &last["params"]["subscription"]), (&json!("events.unsubscribe"), &json!(3)));
 }

@@ -63,6 +63,41 @@ impl<'a> Directory<'a> {
         record: &mut Record,
         lines: &str,
     ) -> Result<usize, Failure> {
+        let moves = self.moves(items, record, lines)?;
+        if moves.is_empty() {
+            return Ok(0);
+        }
+        record.begin_moves(moves.iter().map(|file| file.entry.clone()).collect())?;
+        let renamed = carry_out(moves, |file| self.rename(file, record));
+        record.end_moves()?;
+        Ok(renamed)
+    }
+
+    /// Returns the stems of the files that [`Self::follow_lines`] would rename files of earlier runs to. Renames nothing.
+    pub fn would_follow_lines(
+        &mut self,
+        items: &[Item],
+        record: &Record,
+        lines: &str,
+    ) -> Result<HashSet<String>, Failure> {
+        let moves = self.moves(items, record, lines)?;
+        let mut stems = HashSet::new();
+        // The names that renames would take and free.
+        let mut is_taken: HashMap<String, bool> = HashMap::new();
+        carry_out(moves, |file| {
+            let is_free =
+                !is_taken.get(&file.to).copied().unwrap_or_else(|| save::is_taken(&self.path.join(&file.to)));
+            if is_free {
+                is_taken.extend([(file.from.clone(), false), (file.to.clone(), true)]);
+                stems.extend(file.to.rsplit_once('.').map(|(stem, _)| stem.to_owned()));
+            }
+            is_free
+        });
+        Ok(stems)
+    }
+
+    /// Finds the files of earlier runs whose line has another number now.
+    fn moves(&mut self, items: &[Item], record: &Record, lines: &str) -> Result<Vec<Move>, Failure> {
         let mut missing = Vec::new();
         let mut kept = HashSet::new();
         for item in items {
@@ -88,27 +123,7 @@ impl<'a> Directory<'a> {
                 moves.push(Move { to: format!("{}.{ending}", item.stem), from, entry });
             }
         }
-        if moves.is_empty() {
-            return Ok(0);
-        }
-        record.begin_moves(moves.iter().map(|file| file.entry.clone()).collect())?;
-        let renamed = self.rename_all(moves, record);
-        record.end_moves()?;
-        Ok(renamed)
-    }
-
-    /// Renames all files whose new name is free, until no more can be renamed. A name may be taken by a file that must move first. Each pass goes in
-    /// the opposite direction to the one before, so one or two passes are enough.
-    fn rename_all(&mut self, mut moves: Vec<Move>, record: &mut Record) -> usize {
-        let all = moves.len();
-        loop {
-            let before = moves.len();
-            moves.reverse();
-            moves.retain(|file| !self.rename(file, record));
-            if moves.len() == before || moves.is_empty() {
-                return all - moves.len();
-            }
-        }
+        Ok(moves)
     }
 
     /// Renames a file by a hard link where possible, because a link never replaces an existing file. Returns whether the file has its new name.
@@ -167,6 +182,20 @@ impl<'a> Directory<'a> {
     }
 }
 
+/// Renames all files whose new name is free, until no more can be renamed. Returns their number. A name may be taken by a file that must move first.
+/// Each pass goes in the opposite direction to the one before, so one or two passes are enough.
+fn carry_out(mut moves: Vec<Move>, mut rename: impl FnMut(&Move) -> bool) -> usize {
+    let all = moves.len();
+    loop {
+        let before = moves.len();
+        moves.reverse();
+        moves.retain(|file| !rename(file));
+        if moves.len() == before || moves.is_empty() {
+            return all - moves.len();
+        }
+    }
+}
+
 /// Computes the digest of a file. None if it is no regular file.
 pub fn digest_of(path: &Path) -> Result<Option<Digest>, Failure> {
     if !path.is_file() {
@@ -204,12 +233,14 @@ mod tests {
     fn follow(record: &mut Record, directory: &Path, text: &str, lines: &str) -> (usize, Vec<String>) {
         let items = items(text);
         let mut found = Directory::new(directory);
+        let foreseen = found.would_follow_lines(&items, record, lines).unwrap();
         let renamed = found.follow_lines(&items, record, lines).unwrap();
         for item in &items {
             if let Step::Keep(file) = found.step(item, record, false, false).unwrap() {
                 assert_eq!(fs::read_to_string(directory.join(file)).unwrap(), item.params.as_str());
             }
         }
+        assert_eq!(foreseen.len(), renamed, "{text}");
         (renamed, found.unasked(&items, record, lines))
     }
 

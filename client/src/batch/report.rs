@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Item, other::PICTURE};
 use crate::{
     failure::{ErrorBody, Failure},
-    tasks, units, waiting,
+    units, waiting,
 };
 
 /// The hold reason of a task whose provider may have been paid.
@@ -79,7 +79,7 @@ impl LineResult {
 
     /// Whether the embedded provider drew the picture.
     pub fn is_draft(&self) -> bool {
-        self.provider.as_deref() == Some(tasks::DRAFT)
+        self.provider.as_deref() == Some(reel_client::DRAFT)
     }
 
     /// Returns the line that is printed for a result if there are no bars. Errors are printed by [`Report::failures`].

@@ -1,6 +1,7 @@
 //! `reel batch`: makes a picture for each line of a file. A later run makes only what is missing or changed.
 
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs::File,
     io::{self, Read as _},
@@ -20,7 +21,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     save::Existing,
-    table, tasks, units,
+    table, units,
 };
 
 /// Largest input, in bytes. Far more than a person writes, and little enough to fit into memory.
@@ -106,7 +107,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
             batch::make(context.output, Arc::clone(&session), &order, &items, &wanted, &mut record).await?;
         context.note_version(&session.client());
         let is_draft = made.values().any(LineResult::is_draft);
-        has_only_draft = is_draft && tasks::has_only_draft(&session, "image").await.unwrap_or(false);
+        has_only_draft = is_draft && session.has_only_draft("image").await.unwrap_or(false);
         results.extend(made);
     }
     results.sort_unstable_by_key(|(item_index, _)| *item_index);
@@ -121,10 +122,15 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 async fn dry_run(context: &Context, args: &Args, items: &[Item], order: &Order) -> Result<Exit, Failure> {
     let record = if args.output.is_dir() { Some(Record::open(&args.output)?) } else { None };
     let mut directory = Directory::new(&args.output);
+    let renamed = match &record {
+        Some(record) => directory.would_follow_lines(items, record, &order.lines)?,
+        None => HashSet::new(),
+    };
     let session = context.session().await?;
     let mut summary = Summary::default();
     for item in items {
         let is_kept = match &record {
+            Some(_) if !args.fresh && renamed.contains(&item.stem) => true,
             Some(record) => {
                 matches!(directory.step(item, record, args.force, args.fresh)?, Step::Keep(_))
             }

@@ -273,8 +273,8 @@ pub fn say_if_cached(context: &Context, task: &TaskView) {
 
 async fn say_where_from(context: &Context, session: &Session, args: &Args, task: &TaskView) {
     say_if_cached(context, task);
-    let is_draft = task.provider.as_deref() == Some(tasks::DRAFT) && args.provider.is_none();
-    if is_draft && tasks::has_only_draft(session, "image").await.unwrap_or(false) {
+    let is_draft = task.provider.as_deref() == Some(reel_client::DRAFT) && args.provider.is_none();
+    if is_draft && session.has_only_draft("image").await.unwrap_or(false) {
         context.output.note("draft picture: no provider configured; reel providers add");
     }
 }

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use reel_client::ClientError;
 use reel_protocol::{
     JsonText, SpeechFormat, SpeechParams, TaskSpec, TaskState, TaskView,
     limits::PROMPT_BYTES,
@@ -94,16 +95,16 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let spec = spec(&args, &text, format)?;
     let session = context.session().await?;
     if args.dry_run {
-        if args.provider.is_none() && tasks::has_only_draft(&session, "voice").await? {
-            return Err(nobody_speaks());
+        if args.provider.is_none() && session.has_only_draft("voice").await? {
+            return Err(ClientError::NoSpeaker.into());
         }
         let what = format!("speech of {} characters", text.chars().count());
         return dry_run::one(context, &session, &spec, &what).await;
     }
     let mut interrupts = Interrupts::listen();
     let submit = async {
-        if args.provider.is_none() && tasks::has_only_draft(&session, "voice").await? {
-            return Err(nobody_speaks());
+        if args.provider.is_none() && session.has_only_draft("voice").await? {
+            return Err(ClientError::NoSpeaker.into());
         }
         Ok(session.submit(&spec).await?)
     };
@@ -131,14 +132,6 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         .document(&Document { files: files.iter().map(|file| table::path(file)).collect(), task: &task })?;
     context.output.paths(&files)?;
     Ok(Exit::Done)
-}
-
-/// The failure if only the embedded provider is available, which makes silence.
-fn nobody_speaks() -> Failure {
-    let message = "no provider speaks: only draft is there, which makes silence";
-    Failure::new(Exit::Config, "no_provider", message).hint(
-        "where it is installed, espeak-ng speaks offline and free (apt install espeak-ng, then reel daemon reload); reel providers add adds another; --provider draft makes silence as long as the text takes to be spoken",
-    )
 }
 
 /// Parses `-o` and checks the output file, before anything is asked or paid for. Also returns the audio format that the extension names.

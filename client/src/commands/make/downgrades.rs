@@ -8,7 +8,7 @@ use reel_protocol::{
 use reel_story::project::Project;
 
 use super::{args::Stage, media};
-use crate::{dry_run, exit::Exit, failure::Failure, output::Output, tasks};
+use crate::{dry_run, exit::Exit, failure::Failure, output::Output};
 
 /// Warns if pictures or voices will be drafts, and if no film can be joined.
 pub async fn say_downgrades(
@@ -55,8 +55,8 @@ impl Lacks {
         let has_pictures = until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
         let is_spoken = project.shots.iter().any(|shot| shot.voice_file.is_empty() && shot.is_spoken());
         Ok(Self {
-            has_draft_pictures: has_pictures && tasks::has_only_draft(session, "image").await?,
-            has_draft_voices: is_spoken && tasks::has_only_draft(session, "voice").await?,
+            has_draft_pictures: has_pictures && session.has_only_draft("image").await?,
+            has_draft_voices: is_spoken && session.has_only_draft("voice").await?,
             has_no_renderer: until.is_none() && !can_render(session).await?,
         })
     }

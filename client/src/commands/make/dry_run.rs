@@ -1,6 +1,6 @@
 //! `reel make --dry-run`: prints what a story would take and cost. Only the daemon is asked. No task is submitted, and nothing is written.
 
-use reel_client::Session;
+use reel_client::{DRAFT, Session};
 use reel_protocol::{
     CacheMode, ImageParams, JsonText, SpeechParams, StoryPart, TaskSpec, VideoParams, methods::DryRunResult,
 };
@@ -20,7 +20,6 @@ use crate::{
     dry_run::{self, Summary, price_words},
     exit::Exit,
     failure::Failure,
-    tasks::DRAFT,
 };
 
 /// The summaries of the steps of a story, by what they make.
