@@ -140,9 +140,12 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Adds a task that may have been paid to the flight of its key, so that no equal task pays again.
+    /// Adds a task that may have been paid to the flight of its key, so that no equal task pays again. A task whose paid provider is not configured has
+    /// no key: the key of its plan is that of another provider, and nobody can ask the paid one.
     pub(super) fn keep_key(&mut self, id: TaskId) {
-        if let Some(key) = self.live.get(&id).and_then(|task| task.key()) {
+        let Some(task) = self.live.get(&id) else { return };
+        let is_planned_there = task.planned().as_ref() == task.plan.provider();
+        if let Some(key) = task.key().filter(|_| is_planned_there) {
             self.flights.join(key, id);
         }
     }
