@@ -208,6 +208,10 @@ impl<S: Surroundings> Machine<S> {
                 self.take_live(task, open);
             }
         }
+        // A wait for any task of the batch ends with a task that came from the cache.
+        for row in rows.iter().filter(|row| is_hit(row)) {
+            self.end_waits_for(row.id, request.batch);
+        }
         for (id, failed) in open_tasks {
             match failed {
                 // Its workflow ended while its row was being committed.
