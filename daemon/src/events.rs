@@ -205,6 +205,12 @@ impl EventHub {
             && sender.receiver_count() > 0
         {
             let happening = happening(seq);
+            debug_assert!(
+                happening.topic.events().iter().any(|(name, _)| *name == happening.event),
+                "the specification has no event {} of topic {}",
+                happening.event,
+                happening.topic.name()
+            );
             let reserved = budget.reserve(Holder::Event, happening.held_bytes());
             let is_milestone = reserved.is_err() || seq.is_multiple_of(EVENTS_BEHIND as u64);
             let told =
@@ -260,13 +266,13 @@ mod tests {
     #[test]
     fn what_nobody_heard_is_counted_and_takes_no_room() {
         let hub = EventHub::default();
-        hub.plain(Topic::Daemon, "first");
+        hub.plain(Topic::Daemon, "reloaded");
         assert!(hub.0.sender.get().is_none());
         let (seq, mut heard) = hub.clone().listen();
         assert_eq!(seq, 1);
-        hub.plain(Topic::Daemon, "second");
+        hub.plain(Topic::Daemon, "stopping");
         let happening = heard.try_next().unwrap();
-        assert_eq!((happening.seq, happening.event), (2, "second"));
+        assert_eq!((happening.seq, happening.event), (2, "stopping"));
     }
 
     #[tokio::test]

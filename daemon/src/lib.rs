@@ -14,7 +14,7 @@ pub mod fonts;
 pub mod home_watch;
 pub mod idle;
 pub mod ipc;
-mod json_schema;
+pub mod json_schema;
 pub mod logging;
 pub mod media;
 pub mod memory;

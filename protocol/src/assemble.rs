@@ -6,6 +6,7 @@ use crate::{CameraMove, Digest, FilmFormat, Music};
 
 /// The params of `video.assemble`, which makes a film of media in the store. Unknown fields are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AssembleParams {
     /// What the film shows and plays, and when.
@@ -14,6 +15,7 @@ pub struct AssembleParams {
 
 /// What a film shows and plays, shot by shot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AssembleTimeline {
     /// The size and the rate of the film's frames.
@@ -36,6 +38,7 @@ pub struct AssembleTimeline {
 
 /// A shot of a film.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AssembledShot {
     /// The name of the shot in the names of its steps: 1 to 64 bytes, without a slash, and different for each shot. `s` and the number of the shot if
@@ -63,6 +66,7 @@ pub struct AssembledShot {
 
 /// Where the subtitles of a film are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AssembledSubtitles {
     /// The subtitles are drawn into the frames.

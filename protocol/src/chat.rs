@@ -7,13 +7,15 @@ use crate::JsonText;
 /// The params of `text.chat`. Unknown fields are `invalid_params`, because a mistyped one would quietly get (and pay for) another answer. A provider
 /// that would ignore a field that is given is not chosen; if there is no other, that is `invalid_params` too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChatParams {
     /// The conversation so far: a list of one or more objects with a `role` each. It is sent unchanged. Either this or `prompt`; both or neither are
     /// `invalid_params`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Objects>"))]
     #[serde(default)]
     pub messages: Option<JsonText>,
-    /// The one message of a user; not empty. Either this or `messages`. With `system` at most 512 KiB, as [`crate::limits::CHAT_BYTES`] says.
+    /// The one message of a user; not empty. Either this or `messages`. With `system` at most 512 KiB.
     #[serde(default)]
     pub prompt: Option<String>,
     /// The instructions to the model, which are sent as the first message; none if absent.
@@ -29,11 +31,14 @@ pub struct ChatParams {
     #[serde(default)]
     pub max_tokens: Option<u32>,
     /// A JSON Schema, an object, that the answer must fit; none if absent. The result is then `application/json`, and an answer that does not fit
-    /// fails the task with [`ChatParams::SCHEMA_MISMATCH`]. A schema that the daemon cannot check is `invalid_params`.
+    /// fails the task with `schema_mismatch`. A schema that the daemon cannot check is `invalid_params`:
+    /// one with `pattern`, conditions, or references to other documents.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Object>"))]
     #[serde(default)]
     pub schema: Option<JsonText>,
     /// The functions that the model may call: a list of one or more objects, which is sent unchanged. None if absent. An answer with calls is
     /// `application/json`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Objects>"))]
     #[serde(default)]
     pub tools: Option<JsonText>,
     /// Which of the `tools` the model shall call, sent unchanged; the provider decides if absent. Without `tools` it is `invalid_params`.
@@ -43,6 +48,7 @@ pub struct ChatParams {
     #[serde(default)]
     pub sample: u32,
     /// Fields that the provider's API has beyond these, an object; none if absent. A field that the daemon sets itself is `invalid_params`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Object>"))]
     #[serde(default)]
     pub extra: Option<JsonText>,
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 macro_rules! error_codes {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)+) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $number:literal, $name:literal;)+) => {
         /// The errors that the daemon answers. Codes are only added; their numbers and names never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum ErrorCode { $($(#[$doc])* $variant,)+ }
+        pub enum ErrorCode { $($(#[doc = $doc])* $variant,)+ }
 
         impl ErrorCode {
             /// All codes, in the order of the specification.
@@ -19,6 +19,12 @@ macro_rules! error_codes {
 
             /// Returns the stable name, which is `data.code` of an error and `error.code` of a task.
             pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)+ } }
+
+            /// Returns the meaning, as the specification has it.
+            #[cfg(test)]
+            pub(crate) fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim(),)+ }
+            }
 
             /// Returns the code with this stable name; None for one of a newer daemon.
             pub fn from_name(name: &str) -> Option<Self> {
@@ -116,9 +122,10 @@ impl fmt::Display for ErrorCode {
 
 /// The member `error` of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct RpcError {
-    /// The number, as [`ErrorCode::number`] returns it.
+    /// The number of the error in the table of the specification.
     pub code: i64,
     /// What went wrong, for a person, with the values that matter.
     pub message: String,
@@ -129,8 +136,9 @@ pub struct RpcError {
 
 /// The member `data` of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorData {
-    /// The stable name, as [`ErrorCode::name`] returns it. A newer daemon may have others, which clients must tolerate. Empty if absent.
+    /// The stable name of the error in that table. A newer daemon may have others, which clients must tolerate. Empty if absent.
     #[serde(default)]
     pub code: String,
     /// What to do next, for a person; null if there is nothing to say.

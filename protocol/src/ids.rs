@@ -9,11 +9,13 @@ pub const MAX_ID: u64 = (1 << 53) - 1;
 
 /// The id of a task. It is unique in one home and never reused; tasks and batches share one sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct TaskId(#[serde(deserialize_with = "whole_number")] pub u64);
 
 /// The id of a batch. It is unique in one home and never reused; tasks and batches share one sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct BatchId(#[serde(deserialize_with = "whole_number")] pub u64);
 

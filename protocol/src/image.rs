@@ -7,6 +7,7 @@ use crate::{Digest, JsonText};
 /// The params of `image.generate`. Unknown fields are `invalid_params`, because a mistyped one would quietly make (and pay for) another picture. A
 /// provider that would ignore a field that is given, such as `seed`, is not chosen; if there is no other, that is `invalid_params` too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImageParams {
     /// What the picture shall show; not empty, and at most 64 KiB.
@@ -55,6 +56,7 @@ pub struct ImageParams {
     #[serde(default)]
     pub strength: Option<f64>,
     /// Fields that the provider's API has beyond these, an object; none if absent. A field that the daemon sets itself is `invalid_params`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Object>"))]
     #[serde(default)]
     pub extra: Option<JsonText>,
 }

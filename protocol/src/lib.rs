@@ -9,11 +9,16 @@ pub mod limits;
 pub mod line;
 pub mod methods;
 pub mod preface;
+#[doc = include_str!("reference.md")]
+pub mod reference {}
 pub mod rpc;
+#[cfg(feature = "schema")]
+pub mod schema;
 
 mod assemble;
 mod bytes;
 mod chat;
+mod debug;
 mod error;
 mod ids;
 mod image;
@@ -21,6 +26,7 @@ mod json_text;
 mod note;
 mod printable;
 mod render;
+mod seconds;
 mod speech;
 mod story;
 mod task;
@@ -32,6 +38,7 @@ pub use self::{
     assemble::{AssembleParams, AssembleTimeline, AssembledShot, AssembledSubtitles},
     bytes::Bytes,
     chat::ChatParams,
+    debug::{DebugFailParams, DebugNoopParams, DebugProgressParams, DebugSleepParams},
     error::{ErrorCode, ErrorData, RpcError},
     ids::{BatchId, Digest, DigestError, MAX_ID, TaskId},
     image::ImageParams,
@@ -43,6 +50,7 @@ pub use self::{
         AudioMixParams, BurntCue, CameraMove, FilmFormat, FilmedVisual, JoinedClip, Music, PlacedVoice,
         RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
     },
+    seconds::Seconds,
     speech::{SpeechFormat, SpeechParams},
     story::{
         Downgrade, ShotReport, StepReport, StepState, StoryMakeParams, StoryPart, StoryRedo, StoryReport,
@@ -50,7 +58,7 @@ pub use self::{
     },
     task::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
-        WaitReason, f64_seconds::Seconds,
+        WaitReason,
     },
     timestamp::Timestamp,
     translate::TranslateParams,

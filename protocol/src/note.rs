@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that a person or a program should know about the results of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskNote {
     /// The stable name of the note: one of the constants of this type. Later versions may have more.
     pub code: String,

@@ -10,6 +10,7 @@ use crate::Digest;
 
 /// How the camera moves over a still picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CameraMove {
     /// The view does not move. The picture covers the frame, and what does not have its proportions is cut off evenly.
@@ -31,6 +32,7 @@ pub enum CameraMove {
 
 /// The size and the rate of a film's frames. They are the same for all clips of a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FilmFormat {
     /// The width in pixels: even, from 64 to 4096.
@@ -43,6 +45,7 @@ pub struct FilmFormat {
 
 /// A run of frames that shows one picture or clip of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FilmedVisual {
     /// The digest of a picture (`image/*`), over which the camera moves, or of a clip (`video/*`), which is fitted to the shot.
@@ -62,6 +65,7 @@ pub struct FilmedVisual {
 
 /// A subtitle that is drawn into frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BurntCue {
     /// The frame of the shot from which the subtitle is shown.
@@ -74,6 +78,7 @@ pub struct BurntCue {
 
 /// The params of `render.shot`, which makes a clip without sound of exactly `frames` frames: `video/mp4` (H.264, yuv420p, BT.709).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RenderShotParams {
     /// The format of the film.
@@ -90,6 +95,7 @@ pub struct RenderShotParams {
 /// The params of `render.transition`, which makes a clip without sound in which one shot dissolves into the next. Its format is that of
 /// `render.shot`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RenderTransitionParams {
     /// The format of the film.
@@ -104,6 +110,7 @@ pub struct RenderTransitionParams {
 
 /// A voice at its place in a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlacedVoice {
     /// The digest of a sound (`audio/*`) in the store.
@@ -117,6 +124,7 @@ pub struct PlacedVoice {
 
 /// Music under the voices. It is repeated as often as needed, lowered while somebody speaks, and faded in and out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Music {
     /// The digest of a sound (`audio/*`) in the store.
@@ -127,6 +135,7 @@ pub struct Music {
 
 /// The params of `audio.mix`, which makes the sound of a film: `audio/wav` at 48 kHz, with exactly `samples` samples in each channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AudioMixParams {
     /// The length in samples: at least 1, and at most four hours.
@@ -144,6 +153,7 @@ pub struct AudioMixParams {
 
 /// A clip of a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JoinedClip {
     /// The digest of a clip that `render.shot` or `render.transition` made.
@@ -154,6 +164,7 @@ pub struct JoinedClip {
 
 /// A track of subtitles, which a player shows or hides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubtitleTrack {
     /// The subtitles in the format SRT.
@@ -165,6 +176,7 @@ pub struct SubtitleTrack {
 
 /// The params of `render.join`, which makes the film as `video/mp4`. The clips are joined as they are, and the sound is encoded once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RenderJoinParams {
     /// The format of the film.

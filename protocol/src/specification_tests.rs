@@ -1,12 +1,19 @@
 //! Checks the examples and tables of the specification against the types. The examples are the golden lines.
 
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+
 use crate::{
-    ErrorCode,
-    methods::{EVENT, Event, METHODS, rewrite},
+    ErrorCode, RpcError,
+    methods::{EVENT, Event, METHODS, SUBSCRIPTION_DROPPED, Topic, rewrite},
     rpc::{Incoming, Request},
 };
 
 const SPECIFICATION: &str = include_str!("specification.md");
+
+/// Every example that the specification has or had: a request and its answer, an error, or an event.
+const KEPT_LINES: &str = "golden/lines.jsonl";
 
 pub(crate) fn section(method: &str) -> &str {
     let heading = format!("## `{method}`\n");
@@ -44,9 +51,23 @@ fn every_method_has_an_example_that_reads_and_writes_back_to_the_letter() {
 #[test]
 fn the_table_of_errors_is_the_list_of_codes() {
     for code in ErrorCode::ALL {
-        let row = format!("| {} | `{}` | ", code.number(), code.name());
+        let row = format!("| {} | `{}` | {} |\n", code.number(), code.name(), code.meaning());
         assert!(SPECIFICATION.contains(&row), "{row}");
     }
+    let rows = SPECIFICATION.split("| number | name | meaning |").nth(1).unwrap().trim().lines();
+    assert_eq!(rows.take_while(|line| line.starts_with('|')).count(), 1 + ErrorCode::ALL.len());
+}
+
+#[test]
+fn every_event_is_described() {
+    let events = SPECIFICATION.split("# Events\n").nth(1).unwrap().split("# Methods\n").next().unwrap();
+    for topic in Topic::ALL {
+        assert!(events.contains(&format!("`{}`", topic.name())));
+        for (event, _) in topic.events() {
+            assert!(events.contains(&format!("`{event}`")), "{event}");
+        }
+    }
+    assert!(events.contains(SUBSCRIPTION_DROPPED));
 }
 
 #[test]
@@ -68,4 +89,88 @@ fn the_examples_of_errors_and_events_read() {
         }
     }
     assert_eq!(seen, (true, true));
+}
+
+fn kept_lines() -> (PathBuf, String) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(KEPT_LINES);
+    let lines = fs::read_to_string(&path).unwrap();
+    (path, lines)
+}
+
+#[test]
+fn every_example_is_among_the_lines_that_are_kept_for_ever() {
+    let (path, mut kept) = kept_lines();
+    let examples = SPECIFICATION.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let missing: String = examples.filter(|example| !kept.contains(*example)).collect();
+    if std::env::var_os("REEL_WRITE_GOLDEN").is_some() && !missing.is_empty() {
+        kept += &missing;
+        fs::write(path, &kept).unwrap();
+        return;
+    }
+    assert_eq!(
+        missing, "",
+        "add these lines to {KEPT_LINES} with REEL_WRITE_GOLDEN=1, and change none that is there"
+    );
+}
+
+/// Whether a value still has all that an older one had. Fields may have been added.
+fn has_all_of(new: &Value, old: &Value) -> bool {
+    match (new, old) {
+        (Value::Object(new), Value::Object(old)) => {
+            old.iter().all(|(name, old)| new.get(name).is_some_and(|new| has_all_of(new, old)))
+        }
+        (Value::Array(new), Value::Array(old)) => {
+            new.len() == old.len() && new.iter().zip(old).all(|(new, old)| has_all_of(new, old))
+        }
+        (Value::Number(new), Value::Number(old)) => new.as_f64() == old.as_f64(),
+        (new, old) => new == old,
+    }
+}
+
+#[test]
+fn every_kept_line_is_read_with_the_types_of_today_and_loses_nothing() {
+    #[track_caller]
+    fn assert_kept(now: &str, line_part: &str) {
+        let [new, old] = [now, line_part].map(|text| serde_json::from_str::<Value>(text).unwrap());
+        assert!(has_all_of(&new, &old), "{line_part} is now read as {now}");
+    }
+    let (_, lines) = kept_lines();
+    let mut request = None;
+    let mut read = 0;
+    for line in lines.lines() {
+        read += 1;
+        if let Ok(asked @ Request { id: Some(_), .. }) = Request::parse(line.as_bytes()) {
+            request = Some(asked);
+            continue;
+        }
+        match Incoming::parse(line.as_bytes()).unwrap() {
+            Incoming::Notification { method, params } => {
+                assert_eq!(method, EVENT);
+                let event: Event = serde_json::from_str(params.get()).unwrap();
+                assert_kept(&serde_json::to_string(&event).unwrap(), params.get());
+            }
+            Incoming::Answer { outcome: Err(error), .. } => {
+                let again: RpcError = serde_json::from_str(&serde_json::to_string(&error).unwrap()).unwrap();
+                assert!(again == error && error.known().is_some(), "{line}");
+            }
+            Incoming::Answer { id, outcome: Ok(result) } => {
+                let Some(Request { id: Some(asked_id), method, params }) = &request else { panic!("{line}") };
+                assert_eq!(id.map(|id| id.to_string()).as_deref(), Some(asked_id.get()), "{line}");
+                let (params_now, result_now) = rewrite(method, params, result.get());
+                assert_kept(&params_now, params);
+                assert_kept(&result_now, result.get());
+            }
+        }
+    }
+    assert!(read > 80, "{read}");
+}
+
+#[test]
+fn a_field_that_is_lost_is_noticed() {
+    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let old = value(r#"{"a":[{"b":1}],"c":null}"#);
+    assert!(has_all_of(&value(r#"{"a":[{"b":1.0,"x":2}],"c":null,"d":3}"#), &old));
+    for new in [r#"{"a":[{"b":1}]}"#, r#"{"a":[],"c":null}"#, r#"{"a":[{"b":2}],"c":null}"#] {
+        assert!(!has_all_of(&value(new), &old), "{new}");
+    }
 }

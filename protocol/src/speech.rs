@@ -6,6 +6,7 @@ use crate::JsonText;
 
 /// The params of `voice.speak`. Unknown fields are `invalid_params`, because a mistyped one would quietly make (and pay for) other speech.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SpeechParams {
     /// What to say; not empty, and at most 64 KiB.
@@ -30,12 +31,14 @@ pub struct SpeechParams {
     #[serde(default)]
     pub sample: u32,
     /// Fields that the provider's API has beyond these, an object; none if absent. A field that the daemon sets itself is `invalid_params`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Object>"))]
     #[serde(default)]
     pub extra: Option<JsonText>,
 }
 
 /// A format of sound files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SpeechFormat {
     /// A WAV file, `audio/wav`.

@@ -6,10 +6,12 @@ use crate::{Cost, Digest, JsonText, TaskError, TaskId};
 
 /// The params of `story.make`. Unknown fields are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoryMakeParams {
     /// The project file as JSON, an object. Its fields `music`, `picture_file`, `voice_file`, `clip_file` and `sheet` hold digests of artifacts in
     /// the store (`artifact.put`) where the file holds paths. One that the store does not have is `artifact_not_found`.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     pub project: JsonText,
     /// The language of the text as a BCP 47 tag. If absent, it is that of the project, or is detected by the letters of the text.
     #[serde(default)]
@@ -50,6 +52,7 @@ impl StoryMakeParams {
 
 /// A stage of the work on a story. Each includes the stages before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StoryStage {
     /// The shots are checked and placed by estimated lengths. No provider is asked.
@@ -66,6 +69,7 @@ pub enum StoryStage {
 
 /// A part of a shot that is made anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoryRedo {
     /// The id of the shot. One that the project does not have is `invalid_params`.
@@ -76,6 +80,7 @@ pub struct StoryRedo {
 
 /// The parts of a shot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StoryPart {
     /// The spoken text.
@@ -91,8 +96,10 @@ pub enum StoryPart {
 /// The report of `story.make`, which is an output of the type `application/json`. A task that failed has it as well, unless it failed before its
 /// first step. Later versions may have more fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StoryReport {
     /// The project as it was used, with the ids of all shots.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     pub project: JsonText,
     /// The shots, in the order of the film.
     pub shots: Vec<ShotReport>,
@@ -112,6 +119,7 @@ pub struct StoryReport {
 
 /// A shot in a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShotReport {
     /// The id of the shot.
     pub id: String,
@@ -135,6 +143,7 @@ pub struct ShotReport {
 
 /// A step in a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepReport {
     /// The name of the step, such as `voice/a1`.
     pub step: String,
@@ -159,6 +168,7 @@ pub struct StepReport {
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// A provider made the result, for this step or for an equal task in flight.
@@ -177,11 +187,13 @@ pub enum StepState {
     Blocked,
     /// A state that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// Something in the result that is less than was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Downgrade {
     /// The stable name: `draft_pictures`, `draft_voices`, `no_renderer` or `no_font`.
     pub code: String,

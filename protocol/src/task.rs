@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchId, Digest, JsonText, TaskId, TaskNote, Timestamp};
+use crate::{BatchId, Digest, JsonText, Seconds, TaskId, TaskNote, Timestamp};
 
 /// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
     /// The task waits for other tasks to succeed: those of `after`, and those whose outputs its params refer to.
@@ -25,6 +26,7 @@ pub enum TaskState {
     Held,
     /// A state that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
@@ -72,6 +74,7 @@ impl TaskState {
 
 /// Why a task is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
     /// A client held it with `task.hold`.
@@ -82,6 +85,7 @@ pub enum HoldReason {
     CrashSuspect,
     /// A reason that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
@@ -99,6 +103,7 @@ impl HoldReason {
 
 /// Why a task that is `waiting` or `queued` does not run yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
     /// Tasks that it depends on have not succeeded yet.
@@ -131,6 +136,7 @@ pub enum WaitReason {
     Turn,
     /// A reason that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
@@ -161,6 +167,7 @@ impl WaitReason {
 
 /// How a task uses the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CacheMode {
     /// The cached result of an equal request is used, or that of one in flight is shared. Else the task's own result is cached.
@@ -174,6 +181,7 @@ pub enum CacheMode {
 
 /// Where a task's outputs came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The task's own attempt made them.
@@ -184,17 +192,20 @@ pub enum Source {
     Shared,
     /// A source that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// The params of `task.submit`, and an entry of `task.submit_batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskSpec {
     /// The service and its method, such as `image.generate`. If there is no such method, the answer is `unknown_kind`.
     pub kind: String,
     /// The params of the method, an object; `{}` if absent. Params that do not fit, and unknown fields, are `invalid_params`. In place of an
     /// artifact's digest they may hold `{"$output": id, "index": n}`, at most 64 times: the digest of output `n` (0 if absent) of that task, on which
     /// this one then depends as if `after` named it.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     #[serde(default)]
     pub params: JsonText,
     /// A name for this request, at most 256 bytes and unique per client name. Sending the same task with it again answers the id of before; another
@@ -226,44 +237,16 @@ pub struct TaskSpec {
     /// Seconds from the acceptance of the task after which it fails with `deadline_exceeded` if it has not ended; no deadline if absent. A task that
     /// is held as `outcome_unknown` does not fail by it, and `task.retry` removes it.
     #[serde(default)]
-    pub deadline_s: Option<f64_seconds::Seconds>,
+    pub deadline_s: Option<Seconds>,
     /// An object of the client's own, which is returned unchanged; none if absent.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Object>"))]
     #[serde(default)]
     pub metadata: Option<JsonText>,
 }
 
-/// Seconds as a JSON number with a fraction. They are kept as milliseconds, so that equal values compare equal.
-pub mod f64_seconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-    /// A span of time in seconds, such as `1.5` in JSON, from 0 to a hundred years.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    pub struct Seconds(pub Duration);
-
-    /// Longest span, in seconds: a hundred years. A longer one is a mistake and would overflow clocks.
-    const MAX_SECONDS: f64 = 100.0 * 365.25 * 86_400.0;
-
-    impl Serialize for Seconds {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.serialize_f64(self.0.as_millis() as f64 / 1000.0)
-        }
-    }
-
-    impl<'de> Deserialize<'de> for Seconds {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let seconds = f64::deserialize(deserializer)?;
-            if !(0.0..=MAX_SECONDS).contains(&seconds) {
-                return Err(de::Error::custom("seconds are a number from 0 to a hundred years"));
-            }
-            Ok(Self(Duration::from_millis((seconds * 1000.0).round() as u64)))
-        }
-    }
-}
-
 /// How far the attempt of a task is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Progress {
     /// The part that is done, from 0 to 1. It is 1 for a task that succeeded.
     pub fraction: f64,
@@ -273,8 +256,9 @@ pub struct Progress {
 
 /// Why a task failed, was cancelled or is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskError {
-    /// The stable name: that of an [`crate::ErrorCode`], or one that the service defines.
+    /// The stable name: that of an error in the table of the specification, or one that the service defines.
     pub code: String,
     /// What went wrong, for a person.
     pub message: String,
@@ -288,6 +272,7 @@ pub struct TaskError {
 
 /// An output of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Output {
     /// BLAKE3 of the bytes, by which `artifact.read`, `artifact.path` and the params of other tasks name the artifact.
     pub digest: Digest,
@@ -303,7 +288,7 @@ pub struct Output {
     pub duration_s: Option<f64>,
     /// The absolute path of the file in the daemon's own store. Read it, never change it.
     pub path: String,
-    /// The content of an output of the type `text/*` or `application/json` with at most [`crate::limits::INLINE_TEXT_BYTES`]; null for other outputs,
+    /// The content of an output of the type `text/*` or `application/json` with at most 64 KiB; null for other outputs,
     /// and if the file cannot be read.
     #[serde(default)]
     pub text: Option<String>,
@@ -311,6 +296,7 @@ pub struct Output {
 
 /// The cost of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cost {
     /// The amount in `currency`.
     pub amount: f64,
@@ -322,6 +308,7 @@ pub struct Cost {
 
 /// A task as `task.get`, `task.list` and `task.wait` show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskView {
     /// The id of the task.
     pub id: TaskId,
@@ -371,6 +358,7 @@ pub struct TaskView {
     /// When the next attempt may begin; null if the task does not wait for a time.
     pub not_before: Option<Timestamp>,
     /// The params with their defaults applied, an object.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     pub params: JsonText,
     /// What the task has made, in order; empty until the task has ended.
     pub outputs: Vec<Output>,
@@ -383,5 +371,6 @@ pub struct TaskView {
     #[serde(default)]
     pub notes: Vec<TaskNote>,
     /// The client's own object, unchanged; null if it gave none.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Object>"))]
     pub metadata: Option<JsonText>,
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The params of `translate.text`. Unknown fields are `invalid_params`, because a mistyped one would quietly give (and pay for) another translation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TranslateParams {
     /// The text to translate; not empty, and at most 64 KiB.

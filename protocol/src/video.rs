@@ -7,6 +7,7 @@ use crate::{Digest, JsonText};
 /// The params of `video.generate`. Unknown fields are `invalid_params`, because a mistyped one would quietly make (and pay for) another video. A
 /// provider that would ignore a field that is given is not chosen; if there is no other, that is `invalid_params` too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VideoParams {
     /// What the video shall show; not empty, and at most 64 KiB.
@@ -39,6 +40,7 @@ pub struct VideoParams {
     #[serde(default)]
     pub sample: u32,
     /// Fields that the provider's API has beyond these, an object; none if absent. A field that the daemon sets itself is `invalid_params`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Object>"))]
     #[serde(default)]
     pub extra: Option<JsonText>,
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use reel_protocol::{
     BatchId, ErrorCode, RpcError, TaskId,
     limits::SUBSCRIPTIONS,
-    methods::{Event, SubscribeParams, Topic},
+    methods::{Event, SUBSCRIPTION_DROPPED, SubscribeParams, Topic},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -120,7 +120,7 @@ async fn forward(mut subscription: Subscription, mut listener: Listener, queue: 
     // The hub need not keep events for this subscription while its reader is slow.
     drop(listener);
     let Subscription { number, filter, seq, encoding, .. } = subscription;
-    let dropped = Happening::plain(seq, filter.first_topic(), "subscription_dropped");
+    let dropped = Happening::plain(seq, filter.first_topic(), SUBSCRIPTION_DROPPED);
     let line = encoding.event(&Event { missed: Some(missed), ..event(number, &dropped) });
     // Frees the filter, which may be large, before the wait.
     drop(filter);

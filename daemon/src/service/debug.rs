@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{JsonText, TaskError};
-use serde::Deserialize;
+use reel_protocol::{
+    DebugFailParams, DebugNoopParams, DebugProgressParams, DebugSleepParams, JsonText, TaskError,
+};
 
 use super::{BadParams, LocalWork, RunEnd, Service, Work};
 use crate::domain::{CancelSignal, ProgressSink};
@@ -37,36 +38,6 @@ impl LocalWork for Call {
     fn run(self: Box<Self>, cancel: CancelSignal, progress: ProgressSink) -> LocalBoxFuture<'static, RunEnd> {
         Box::pin(run(*self, cancel, progress))
     }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Noop {}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sleep {
-    ms: u64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fail {
-    #[serde(default = "default_code")]
-    code: String,
-    #[serde(default)]
-    retryable: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Steps {
-    steps: u64,
-    ms: u64,
-}
-
-fn default_code() -> String {
-    "debug_failure".to_owned()
 }
 
 /// A call of the service `debug` with valid params.
@@ -105,24 +76,25 @@ fn check(method: &str, params: &JsonText) -> Result<Call, BadParams> {
         _ => Err(BadParams::new(format!("ms {ms} is more than a day"), "at most 86400000")),
     };
     match method {
-        "noop" => params.decode::<Noop>().map(|_| Call::Noop).map_err(|error| bad(error, "none")),
+        "noop" => params.decode::<DebugNoopParams>().map(|_| Call::Noop).map_err(|error| bad(error, "none")),
         "sleep" => params
-            .decode::<Sleep>()
+            .decode::<DebugSleepParams>()
             .map_err(|error| bad(error, "ms"))
             .and_then(|sleep| span(sleep.ms).map(Call::Sleep)),
         "fail" => params
-            .decode::<Fail>()
+            .decode::<DebugFailParams>()
             .map(|fail| Call::Fail { code: fail.code, is_retryable: fail.retryable })
             .map_err(|error| bad(error, "code, retryable")),
-        "progress" => params.decode::<Steps>().map_err(|error| bad(error, "steps, ms")).and_then(|call| {
-            match call.steps {
+        "progress" => params
+            .decode::<DebugProgressParams>()
+            .map_err(|error| bad(error, "steps, ms"))
+            .and_then(|call| match call.steps {
                 1..=MAX_STEPS => span(call.ms).map(|span| Call::Progress { steps: call.steps, span }),
                 steps => Err(BadParams::new(
                     format!("steps {steps} is not from 1 to {MAX_STEPS}"),
                     "10 is a good start",
                 )),
-            }
-        }),
+            }),
         _ => Err(BadParams::new(
             format!("there is no debug.{method}"),
             "the methods are noop, sleep, fail and progress",

@@ -9,6 +9,7 @@ use crate::{
 
 /// The params of `artifact.read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactReadParams {
     /// The digest of the artifact. If the store does not have it, the answer is `artifact_not_found`.
     pub digest: Digest,
@@ -31,6 +32,7 @@ impl ArtifactReadParams {
 
 /// How `artifact.read` sends bytes in JSON lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReadForm {
     /// The bytes are in `data`, as base64.
@@ -42,6 +44,7 @@ pub enum ReadForm {
 
 /// The result of `artifact.read`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactReadResult {
     /// The bytes from `offset` on; base64 in JSON. Empty in a line that the bytes follow.
     pub data: Bytes,
@@ -74,6 +77,7 @@ impl ArtifactReadResult {
 
 /// The params of `artifact.put`: either a `path`, or a piece of a file as `data`. Both or neither are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactPutParams {
     /// The absolute path of a file to copy into the store. It must be a regular file of the daemon's own user, with at most 256 MiB, and no link;
     /// else the answer is `invalid_params`.
@@ -96,6 +100,7 @@ pub struct ArtifactPutParams {
 
 /// The result of `artifact.put`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactPutResult {
     /// The digest by which tasks name the artifact; null until the last piece.
     pub digest: Option<Digest>,
@@ -116,6 +121,7 @@ pub struct ArtifactPutResult {
 
 /// The params of `artifact.thumbnail`. The result is an [`ArtifactPathResult`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactThumbnailParams {
     /// The digest of a PNG, JPEG or WebP picture in the store. Another artifact is `invalid_params`, and an unknown one `artifact_not_found`.
     pub digest: Digest,
@@ -125,6 +131,7 @@ pub struct ArtifactThumbnailParams {
 
 /// The params of `artifact.remove`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactRemoveParams {
     /// The digests of the artifacts, at most 1,000; more are `invalid_params`.
     pub digests: Vec<Digest>,
@@ -132,6 +139,7 @@ pub struct ArtifactRemoveParams {
 
 /// The result of `artifact.remove`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactRemoveResult {
     /// Artifacts whose files were removed, together with the cache entries that named them.
     pub removed: u64,
@@ -144,6 +152,7 @@ pub struct ArtifactRemoveResult {
 
 /// The params of `artifact.path`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactPathParams {
     /// The digest of the artifact. If the store does not have it, the answer is `artifact_not_found`.
     pub digest: Digest,
@@ -151,6 +160,7 @@ pub struct ArtifactPathParams {
 
 /// The result of `artifact.path` and `artifact.thumbnail`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactPathResult {
     /// The absolute path of the file in the daemon's own store. Read it, never change it.
     pub path: String,

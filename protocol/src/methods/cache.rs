@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The result of `cache.stats`. Counts begin at zero when the daemon starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CacheStatsResult {
     /// Requests that were answered from the cache.
     pub hits: u64,
@@ -31,6 +32,7 @@ pub struct CacheStatsResult {
 
 /// The params of `cache.clear`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CacheClearParams {
     /// Whether only the memory tier is cleared, so that files and entries stay; false if absent.
     #[serde(default)]
@@ -39,6 +41,7 @@ pub struct CacheClearParams {
 
 /// The result of `cache.clear`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CacheClearResult {
     /// Cache entries that were dropped; 0 with `memory_only`.
     pub entries: u64,
@@ -53,6 +56,7 @@ pub struct CacheClearResult {
 
 /// The result of `cache.verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CacheVerifyResult {
     /// Files that were read, damaged ones included.
     pub checked: u64,

@@ -9,6 +9,7 @@ use crate::{Digest, Timestamp, WaitReason};
 
 /// The params of `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HelloParams {
     /// The program's name, 1 to 256 bytes without control or invisible characters; else `invalid_params`. Tasks carry it and are scheduled fairly
     /// between names, and a `request_id` is unique per name. Without `hello` the daemon uses the name of the process.
@@ -20,12 +21,13 @@ pub struct HelloParams {
 
 /// The result of `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HelloResult {
     /// The program's name, which is always `reeld`.
     pub daemon: String,
     /// The daemon's version.
     pub version: String,
-    /// The version of this specification, [`crate::PROTOCOL`]. It grows only with an incompatible change.
+    /// The version of this specification, which is 1. It grows only with an incompatible change.
     pub protocol: u32,
     /// The names of the methods that the daemon serves.
     pub capabilities: Vec<String>,
@@ -37,6 +39,7 @@ pub struct HelloResult {
 
 /// The result of `daemon.status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DaemonStatusResult {
     /// The daemon's process id.
     pub pid: u32,
@@ -81,6 +84,7 @@ pub struct DaemonStatusResult {
 
 /// A problem that a person should know about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DaemonNotice {
     /// The stable name of the problem, such as `journal_set_aside`. The specification lists them, and later versions may have more.
     pub code: String,
@@ -92,6 +96,7 @@ pub struct DaemonNotice {
 
 /// Which content of the configuration file is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigInForce {
     /// BLAKE3 of the file's bytes when they were read; null if there was no file. A file with another digest was changed since.
     pub digest: Option<Digest>,
@@ -103,6 +108,7 @@ pub struct ConfigInForce {
 
 /// The most important numbers of `memory.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemorySummary {
     /// The memory level.
     pub level: MemoryLevel,
@@ -114,6 +120,7 @@ pub struct MemorySummary {
 
 /// The permits of one provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderSummary {
     /// Attempts in flight, each of which holds a permit.
     pub running: u32,
@@ -129,6 +136,7 @@ pub struct ProviderSummary {
 
 /// The params of `daemon.shutdown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShutdownParams {
     /// Seconds that running tasks may take to end, at most 86,400; more are `invalid_params`. The rest is queued again for the next start. If absent,
     /// tasks have 30 seconds, and calls that may have been paid have `http.total_s` if that is longer.
@@ -138,6 +146,7 @@ pub struct ShutdownParams {
 
 /// The result of `daemon.reload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReloadResult {
     /// Keys whose value has changed and is in force.
     pub changed: Vec<String>,
@@ -147,6 +156,7 @@ pub struct ReloadResult {
 
 /// The params of `daemon.log_level`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogLevelParams {
     /// A level, or `target=level` parts with commas between, such as `info` or `reeld::tasks=debug,info`; at most 1,024 bytes. Anything else is
     /// `invalid_params`.

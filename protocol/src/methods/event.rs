@@ -8,27 +8,89 @@ use crate::{BatchId, HoldReason, Progress, Source, TaskError, TaskId, TaskState,
 /// The method of the notification that carries an [`Event`].
 pub const EVENT: &str = "event";
 
-/// The topics of events. Each names the events that it has.
+/// The topics of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
-    /// Tasks: `accepted`, `changed`, `progress`, `removed`, and `partial` for subscriptions that ask for it.
+    /// Tasks.
     Task,
-    /// Memory: `pressure_changed`, `trimmed`.
+    /// Memory.
     Memory,
-    /// The cache: `evicted`, `corrupt`.
+    /// The cache.
     Cache,
-    /// Providers: `changed`.
+    /// Providers.
     Provider,
-    /// The daemon: `reloaded`, `reload_failed`, `stopping`.
+    /// The daemon.
     Daemon,
     /// A topic that this version of the crate does not know. A subscription that names one is refused with `invalid_params`.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
+impl Topic {
+    /// All topics but `Unknown`.
+    pub const ALL: [Self; 5] = [Self::Task, Self::Memory, Self::Cache, Self::Provider, Self::Daemon];
+
+    /// Returns the name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Memory => "memory",
+            Self::Cache => "cache",
+            Self::Provider => "provider",
+            Self::Daemon => "daemon",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Returns the events of the topic, each with what it tells. Any topic may have [`SUBSCRIPTION_DROPPED`] in addition.
+    pub const fn events(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Task => &[
+                ("accepted", "A task was accepted."),
+                ("changed", "The task has another state, or another reason for it."),
+                (
+                    "progress",
+                    "The task's attempt is further; at most ten of these a second for each task, and always the last one.",
+                ),
+                ("removed", "The task was removed from the history with `task.remove`."),
+                (
+                    "partial",
+                    "The task has written a piece of its result; only for subscriptions with `partial`.",
+                ),
+            ],
+            Self::Memory => &[
+                ("pressure_changed", "The memory level is another one."),
+                ("trimmed", "Memory was reclaimed."),
+            ],
+            Self::Cache => &[
+                ("evicted", "Artifacts were evicted to make room for others."),
+                ("corrupt", "A file of the store was found to be damaged or missing."),
+            ],
+            Self::Provider => {
+                &[("changed", "Attempts may begin at the provider again, or may not any more.")]
+            }
+            Self::Daemon => &[
+                ("reloaded", "The configuration was read again and is in force."),
+                (
+                    "reload_failed",
+                    "The configuration was read again and refused; the former one stays in force.",
+                ),
+                ("stopping", "The daemon accepts no more tasks and will end."),
+            ],
+            Self::Unknown => &[],
+        }
+    }
+}
+
+/// The event that is the last one of a subscription whose reader was too slow, whatever its topic.
+pub const SUBSCRIPTION_DROPPED: &str = "subscription_dropped";
+
 /// The params of `events.subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubscribeParams {
     /// The topics, at least one; none are `invalid_params`.
     pub topics: Vec<Topic>,
@@ -48,6 +110,7 @@ pub struct SubscribeParams {
 
 /// The result of `events.subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubscribeResult {
     /// The number of the subscription, which is unique on this connection.
     pub subscription: u64,
@@ -59,6 +122,7 @@ pub struct SubscribeResult {
 
 /// The params of `events.unsubscribe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnsubscribeParams {
     /// The number of the subscription. One that this connection does not have is answered with `subscription_not_found`.
     #[serde(deserialize_with = "crate::ids::whole_number")]
@@ -67,6 +131,7 @@ pub struct UnsubscribeParams {
 
 /// The params of the notification `event`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// The number of the subscription that the event is sent for.
     pub subscription: u64,
@@ -100,6 +165,7 @@ pub struct Event {
 
 /// A task in an event. `task.get` has its outputs, notes and cost as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskEvent {
     /// The id of the task.
     pub id: TaskId,
@@ -133,6 +199,7 @@ pub struct TaskEvent {
 
 /// A piece of a task's result, before the result is complete. Pieces are not kept and may be missing. A repeated attempt begins at offset 0 again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartialEvent {
     /// The id of the task.
     pub id: TaskId,
@@ -151,6 +218,7 @@ pub struct PartialEvent {
 
 /// The memory in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryEvent {
     /// The memory level.
     pub level: MemoryLevel,
@@ -162,6 +230,7 @@ pub struct MemoryEvent {
 
 /// Whether attempts may begin at a provider, in an event. It is sent when the provider's rate limit, pause, circuit or reachability changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderEvent {
     /// The name of the provider's instance.
     pub name: String,
@@ -176,6 +245,7 @@ pub struct ProviderEvent {
 
 /// The outcome of reading the configuration, in an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReloadEvent {
     /// Keys whose value has changed and is in force.
     pub changed: Vec<String>,

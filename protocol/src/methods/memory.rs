@@ -6,6 +6,7 @@ use crate::Timestamp;
 
 /// The memory level, which says how short memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryLevel {
     /// Memory is below the watermarks.
@@ -17,11 +18,13 @@ pub enum MemoryLevel {
     Critical,
     /// A level that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// The result of `memory.status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryStatusResult {
     /// The memory level.
     pub level: MemoryLevel,
@@ -71,6 +74,7 @@ pub struct MemoryStatusResult {
 
 /// The last reclaim of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastTrim {
     /// When it ended.
     pub at: Timestamp,
@@ -84,6 +88,7 @@ pub struct LastTrim {
 
 /// Why memory was reclaimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TrimReason {
     /// A client sent `memory.trim`.
@@ -92,11 +97,13 @@ pub enum TrimReason {
     Pressure,
     /// A reason that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// The limit that is in force, which is the smallest one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryLimit {
     /// The limit in bytes.
     pub bytes: u64,
@@ -108,6 +115,7 @@ pub struct MemoryLimit {
 
 /// Who set a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LimitSource {
     /// The configuration, with `memory.limit_mb`.
@@ -118,11 +126,13 @@ pub enum LimitSource {
     System,
     /// A source that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// A control group that limits memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryGroup {
     /// The path of the control group, which begins with `/`.
     pub path: String,
@@ -134,6 +144,7 @@ pub struct MemoryGroup {
 
 /// What makes the memory level high or critical. If several causes do, the first of these is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PressureCause {
     /// The daemon's own resident memory.
@@ -144,11 +155,13 @@ pub enum PressureCause {
     System,
     /// A cause that this version of the crate does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// The reservations of one kind of holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReservationInfo {
     /// The kind of holder, such as `cache`, `drawing`, `request`, `response`, `body` or `decode`.
     pub holder: String,
@@ -160,6 +173,7 @@ pub struct ReservationInfo {
 
 /// The result of `memory.trim`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryTrimResult {
     /// Resident memory of the daemon before the trim, in bytes.
     pub before_bytes: u64,
@@ -175,6 +189,7 @@ pub struct MemoryTrimResult {
 
 /// What one reclaimer has freed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReclaimerInfo {
     /// The name of the reclaimer, such as `cache`.
     pub name: String,

@@ -42,8 +42,8 @@ pub trait Method {
 }
 
 macro_rules! methods {
-    ($($(#[$doc:meta])* $method:ident = $name:literal: $params:ty => $result:ty $({ $($own:item)+ })?;)+) => {
-        $($(#[$doc])* #[derive(Debug)] pub enum $method {}
+    ($($(#[doc = $doc:literal])* $method:ident = $name:literal: $params:ty => $result:ty $({ $($own:item)+ })?;)+) => {
+        $($(#[doc = $doc])* #[derive(Debug)] pub enum $method {}
         impl Method for $method {
             const NAME: &'static str = $name;
             type Params = $params;
@@ -53,6 +53,17 @@ macro_rules! methods {
 
         /// The names of all methods of this version. `hello` answers them as capabilities.
         pub const METHODS: &[&str] = &[$($name,)+];
+
+        /// Returns the schemas of all methods, in the order of the specification.
+        #[cfg(feature = "schema")]
+        pub(crate) fn schemas(generators: &mut crate::schema::Generators) -> Vec<crate::schema::MethodSchema> {
+            vec![$(crate::schema::MethodSchema {
+                name: $name,
+                description: concat!($($doc, "\n"),*).to_owned(),
+                params: generators.params::<$params>(),
+                result: generators.sent::<$result>(),
+            },)+]
+        }
 
         /// Decodes an example's params and result as the method's types, and encodes them again.
         #[cfg(test)]
@@ -170,6 +181,7 @@ methods! {
 
 /// Params or a result without fields: `{}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Empty {}
 
 #[cfg(test)]

@@ -8,12 +8,14 @@ use crate::{CacheMode, Cost, JsonText, Seconds, Timestamp, WaitReason};
 
 /// The params of `service.call`. The result is a [`crate::TaskView`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceCallParams {
     /// The name of the service, such as `image`. If there is no such service or method, the answer is `unknown_kind`.
     pub service: String,
     /// The name of the method, such as `generate`.
     pub method: String,
     /// The params of the method, an object; `{}` if absent. Params that do not fit are `invalid_params`.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     #[serde(default)]
     pub params: JsonText,
     /// The name of the provider's instance to use; if absent, the daemon chooses. An unknown name is `unknown_provider`, and a provider of other
@@ -30,6 +32,7 @@ pub struct ServiceCallParams {
 
 /// The result of `service.status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceStatusResult {
     /// Each service by its name, such as `image`.
     pub services: BTreeMap<String, ServiceInfo>,
@@ -37,6 +40,7 @@ pub struct ServiceStatusResult {
 
 /// One service. Counts begin at zero when the daemon starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceInfo {
     /// The names of the methods.
     pub methods: Vec<String>,
@@ -59,6 +63,7 @@ pub struct ServiceInfo {
 
 /// The attempts of one service at one provider. Counts begin at zero when the daemon starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderCounts {
     /// Attempts that ended, but for those that were stopped.
     pub requests: u64,
@@ -74,6 +79,7 @@ pub struct ProviderCounts {
 
 /// The duration of attempts from their begin until their results were kept, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Latency {
     /// The median: half of the attempts took no longer.
     pub p50: u64,
@@ -83,6 +89,7 @@ pub struct Latency {
 
 /// One style of pictures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StyleInfo {
     /// The name, for the param `style`.
     pub name: String,
@@ -96,6 +103,7 @@ pub struct StyleInfo {
 
 /// The result of `provider.list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderListResult {
     /// The providers in the order of selection: the configured ones, then the embedded ones, of which `draft` is the last.
     pub providers: Vec<ProviderInfo>,
@@ -103,6 +111,7 @@ pub struct ProviderListResult {
 
 /// One instance of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderInfo {
     /// The name of the instance.
     pub name: String,
@@ -143,6 +152,7 @@ pub struct ProviderInfo {
 
 /// The params of `provider.check`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderCheckParams {
     /// The name of the instance; an unknown one is `unknown_provider`.
     pub name: String,
@@ -150,6 +160,7 @@ pub struct ProviderCheckParams {
 
 /// The result of `provider.check`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderCheckResult {
     /// Whether the test found the provider to be usable.
     pub is_usable: bool,
@@ -159,6 +170,7 @@ pub struct ProviderCheckResult {
 
 /// The params of `provider.models`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderModelsParams {
     /// The name of the instance; an unknown one is `unknown_provider`.
     pub name: String,
@@ -166,6 +178,7 @@ pub struct ProviderModelsParams {
 
 /// The result of `provider.models`. A provider that cannot be asked for its list is answered with the code of that failure, such as `provider_auth`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderModelsResult {
     /// The names of the models that a request may name: those that the provider lists, or those of the configuration if it lists none.
     pub models: Vec<String>,
@@ -175,6 +188,7 @@ pub struct ProviderModelsResult {
 
 /// The params of `provider.voices`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderVoicesParams {
     /// The name of the instance; an unknown one is `unknown_provider`. Every provider that serves `voice` if absent.
     #[serde(default)]
@@ -183,6 +197,7 @@ pub struct ProviderVoicesParams {
 
 /// The result of `provider.voices`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProviderVoicesResult {
     /// The voices of each provider, in the order of selection.
     pub providers: Vec<VoicesOfProvider>,
@@ -190,6 +205,7 @@ pub struct ProviderVoicesResult {
 
 /// The voices of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VoicesOfProvider {
     /// The name of the instance.
     pub name: String,
@@ -201,6 +217,7 @@ pub struct VoicesOfProvider {
 
 /// One voice.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VoiceInfo {
     /// The name of the voice, for the param `voice`.
     pub id: String,
@@ -215,10 +232,12 @@ pub struct VoiceInfo {
 /// The params of `provider.dry_run`. What does not fit is refused with the codes of `task.submit`. Whether artifacts exist and whether the queue has
 /// room is not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DryRunParams {
     /// The service and its method, such as `image.generate`.
     pub kind: String,
     /// The params of the method, an object; `{}` if absent.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     #[serde(default)]
     pub params: JsonText,
     /// The name of the provider's instance to use; if absent, the daemon chooses.
@@ -232,6 +251,7 @@ pub struct DryRunParams {
 /// The result of `provider.dry_run`. For a workflow, and for params that refer to outputs of other tasks, nothing is predicted: no provider is named,
 /// and the cost is 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DryRunResult {
     /// The provider that would be asked, or that made the cached result; null if none is needed.
     pub provider: Option<String>,
@@ -252,6 +272,7 @@ pub struct DryRunResult {
 
 /// An HTTP request as it would be sent, with its secrets masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlannedRequest {
     /// The HTTP method, such as `POST`.
     pub method: String,

@@ -6,6 +6,7 @@ use crate::{BatchId, Seconds, TaskId, TaskSpec, TaskState, TaskView};
 
 /// The result of `task.submit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubmitResult {
     /// The id of the task.
     pub id: TaskId,
@@ -15,6 +16,7 @@ pub struct SubmitResult {
 
 /// The params of `task.submit_batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubmitBatchParams {
     /// A name for this request, at most 256 bytes and unique per client name. Sending the same tasks with it again answers the ids of before; other
     /// tasks are `request_id_conflict`. It is remembered for as long as one of the tasks is in the history. None if absent.
@@ -33,6 +35,7 @@ pub struct SubmitBatchParams {
 
 /// The result of `task.submit_batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubmitBatchResult {
     /// The batch that the tasks belong to.
     pub batch: BatchId,
@@ -42,6 +45,7 @@ pub struct SubmitBatchResult {
 
 /// The params of methods about one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskIdParams {
     /// The id of the task; an unknown one is `task_not_found`.
     pub id: TaskId,
@@ -49,6 +53,7 @@ pub struct TaskIdParams {
 
 /// The params of `task.list`. A task must match all filters that are given.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskListParams {
     /// Only tasks in this state; all if absent.
     #[serde(default)]
@@ -72,6 +77,7 @@ pub struct TaskListParams {
 
 /// The result of `task.list`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskListResult {
     /// The tasks, newest first.
     pub tasks: Vec<TaskView>,
@@ -82,6 +88,7 @@ pub struct TaskListResult {
 
 /// How many of the tasks must be settled for a wait to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Until {
     /// All of them.
@@ -93,6 +100,7 @@ pub enum Until {
 
 /// The params of `task.wait`: either `ids` or `batch`. Both or neither are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskWaitParams {
     /// The ids of the tasks, at most 1,000. An unknown one is `task_not_found`.
     #[serde(default)]
@@ -110,6 +118,7 @@ pub struct TaskWaitParams {
 
 /// The result of `task.wait`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskWaitResult {
     /// The tasks as they are when the wait ends, in the order of `ids`, or by their ids for a batch. Of a batch only the first 1,000 are there;
     /// `task.list` pages through the rest.
@@ -124,6 +133,7 @@ pub struct TaskWaitResult {
 
 /// The params of `task.set_priority`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetPriorityParams {
     /// The id of the task; an unknown one is `task_not_found`.
     pub id: TaskId,
