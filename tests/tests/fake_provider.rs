@@ -233,6 +233,12 @@ fn responses_end_where_they_are_cut() {
 }
 
 #[test]
+#[should_panic(expected = "its prompt is not known")]
+fn a_reset_before_the_request_cannot_be_set_for_one_prompt() {
+    FakeProvider::start().on_prompt("x", Fault::ResetBeforeRequest);
+}
+
+#[test]
 fn connection_faults_do_what_their_names_say() {
     let provider = FakeProvider::start();
     let order = json!({ "prompt": "x", "size": "16x16" });

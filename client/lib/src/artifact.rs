@@ -76,8 +76,7 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     builder.prefix(".reel-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => builder.tempfile_in(directory),
-        _ => builder.tempfile_in("."),
-    }
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    // The error of `tempfile` names the temporary file, which nobody knows.
+    builder.tempfile_in(directory.unwrap_or(Path::new("."))).map_err(|error| error.kind().into())
 }

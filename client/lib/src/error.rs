@@ -141,9 +141,14 @@ impl ClientError {
         }
     }
 
+    /// Whether the daemon answered with this error.
+    pub fn is(&self, code: ErrorCode) -> bool {
+        matches!(self, Self::Rpc(error) if error.known() == Some(code))
+    }
+
     /// Whether the daemon refused because it is stopping. The next daemon will accept the request.
     pub(crate) fn is_stopping(&self) -> bool {
-        matches!(self, Self::Rpc(error) if error.known() == Some(ErrorCode::ShuttingDown))
+        self.is(ErrorCode::ShuttingDown)
     }
 
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 
 use reel_protocol::{
-    BatchId, ErrorCode, RpcError, Seconds, TaskId, TaskState, TaskView,
-    limits::{LIST_ROWS, WAIT_IDS},
+    BatchId, ErrorCode, RpcError, TaskId, TaskState, TaskView,
+    limits::LIST_ROWS,
     methods::{
-        Empty, Event, MemoryStatus, MemoryStatusResult, SubscribeParams, TaskGet, TaskIdParams, TaskList,
-        TaskListParams, TaskWait, TaskWaitParams, Topic,
+        Empty, Event, MemoryStatus, MemoryStatusResult, SubscribeParams, TaskList, TaskListParams, Topic,
     },
 };
 
@@ -260,20 +259,9 @@ impl<'a> Follow<'a> {
         ids: &[TaskId],
         current: &mut CurrentStates,
     ) -> Result<(), ClientError> {
-        for ids in ids.chunks(WAIT_IDS) {
-            let now = TaskWaitParams {
-                ids: ids.to_vec(),
-                timeout_s: Some(Seconds(std::time::Duration::ZERO)),
-                ..TaskWaitParams::default()
-            };
-            match client.call::<TaskWait>(&now).await {
-                Ok(found) => current.tasks.extend(found.tasks),
-                Err(error) if is_missing(&error) && self.may_be_gone() => {
-                    read_each(client, ids, current).await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let found = client.read_tasks(ids, self.may_be_gone()).await?;
+        current.tasks.extend(found.tasks);
+        current.gone.extend(found.gone);
         Ok(())
     }
 
@@ -310,20 +298,4 @@ async fn list(client: &Client, params: TaskListParams) -> Result<Vec<TaskView>, 
         }
         params.cursor = page.next_cursor;
     }
-}
-
-/// Reads the tasks one by one, because one request for all of them fails if one is gone.
-async fn read_each(client: &Client, ids: &[TaskId], current: &mut CurrentStates) -> Result<(), ClientError> {
-    for id in ids {
-        match client.call::<TaskGet>(&TaskIdParams { id: *id }).await {
-            Ok(task) => current.tasks.push(task),
-            Err(error) if is_missing(&error) => current.gone.push(*id),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn is_missing(error: &ClientError) -> bool {
-    matches!(error, ClientError::Rpc(error) if error.known() == Some(ErrorCode::TaskNotFound))
 }

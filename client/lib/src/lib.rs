@@ -74,6 +74,7 @@ mod fetch;
 mod follow;
 mod holder;
 mod outgoing;
+mod read_tasks;
 mod reel;
 mod repeatable;
 mod request;
@@ -94,6 +95,7 @@ pub use self::{
     events::EventStream,
     follow::{Follow, Followed},
     holder::{Holder, Process},
+    read_tasks::FoundTasks,
     reel::{Reel, Update},
     repeatable::{Repeatable, new_request_id},
     request::{ChatRequest, ImageRequest, Request, SpeechRequest},

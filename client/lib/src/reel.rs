@@ -222,6 +222,18 @@ fn program_name() -> String {
 mod tests {
     use super::*;
 
+    /// Compiles only if the future can be spawned on a runtime with several threads.
+    fn can_be_spawned<T: Future + Send>(_: impl FnOnce(Reel) -> T) {}
+
+    #[test]
+    fn each_call_can_be_spawned_on_a_runtime_with_several_threads() {
+        can_be_spawned(|reel| async move { reel.image("a pier").await?.save("pier.png").await });
+        can_be_spawned(|reel| async move { reel.images(["a pier"]).await });
+        can_be_spawned(|reel| async move { reel.speak("Hello.").await?.bytes().await });
+        can_be_spawned(|reel| async move { reel.ask("Why?").await?.text().await });
+        can_be_spawned(|reel| async move { reel.put("pier.png").await });
+    }
+
     #[test]
     fn an_update_is_a_line_for_a_person() {
         let one = Update {

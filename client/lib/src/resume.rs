@@ -107,38 +107,27 @@ impl Session {
         timeout: Option<Duration>,
     ) -> Result<TaskWaitResult, ClientError> {
         let begun = Instant::now();
-        loop {
-            let client = self.client();
+        self.until_answered(|client| async move {
             let left = timeout.map(|timeout| Seconds(timeout.saturating_sub(begun.elapsed())));
             let params = TaskWaitParams { ids: ids.to_vec(), timeout_s: left, ..TaskWaitParams::default() };
-            match client.call::<TaskWait>(&params).await {
-                Err(error) if error.is_interruption() => self.reconnect(&client, error).await?,
-                outcome => return outcome,
-            }
-        }
+            client.call::<TaskWait>(&params).await
+        })
+        .await
     }
 
     /// Writes the output's bytes into `file`, which must be empty, and checks their digest. Returns the file, positioned at its start.
     pub async fn fetch(&self, output: &Output, file: File) -> Result<File, ClientError> {
-        loop {
-            let client = self.client();
+        let file = &file;
+        self.until_answered(|client| async move {
             let copy = file.try_clone().map_err(|source| ClientError::io("cannot write the file", source))?;
-            match client.fetch(output, copy).await {
-                Err(error) if error.is_interruption() => self.reconnect(&client, error).await?,
-                outcome => return outcome,
-            }
-        }
+            client.fetch(output, copy).await
+        })
+        .await
     }
 
     /// Returns the output's bytes, which are checked against their digest.
     pub async fn read(&self, output: &Output) -> Result<Vec<u8>, ClientError> {
-        loop {
-            let client = self.client();
-            match client.read(output).await {
-                Err(error) if error.is_interruption() => self.reconnect(&client, error).await?,
-                outcome => return outcome,
-            }
-        }
+        self.until_answered(|client| async move { client.read(output).await }).await
     }
 
     /// Returns the text of an output. A short one is in the output itself; a longer one is read as an artifact.
@@ -173,9 +162,18 @@ impl Session {
     }
 
     async fn repeat<M: Method>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
+        self.until_answered(|client| async move { client.call::<M>(params).await }).await
+    }
+
+    /// Sends something that may be sent again, on the current connection, until it is answered. If the connection is lost before, or the daemon is
+    /// stopping, reconnects and sends it again.
+    pub(crate) async fn until_answered<T, F>(&self, send: impl Fn(Client) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         loop {
             let client = self.client();
-            match client.call::<M>(params).await {
+            match send(client.clone()).await {
                 Err(error) if error.is_interruption() => self.reconnect(&client, error).await?,
                 outcome => return outcome,
             }

@@ -8,11 +8,8 @@ use std::{
     time::Duration,
 };
 
-use reel_client::{ClientError, Follow, Followed, Session};
-use reel_protocol::{
-    CacheMode, ErrorCode, Progress as Fraction, Seconds, TaskId, TaskState, TaskView,
-    methods::{Event, TaskGet, TaskIdParams, TaskWait, TaskWaitParams},
-};
+use reel_client::{Follow, Followed, Session};
+use reel_protocol::{CacheMode, Progress as Fraction, TaskId, TaskState, TaskView, methods::Event};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -188,30 +185,15 @@ impl Run<'_> {
         }
     }
 
-    /// Reads settled tasks with their outputs, because events carry none. `task.wait` with a timeout of zero returns them all at once.
+    /// Reads settled tasks with their outputs, because events carry none.
     async fn look_up(&mut self, settled: Vec<TaskId>) -> Result<(), Failure> {
         if settled.is_empty() {
             return Ok(());
         }
-        let params = TaskWaitParams {
-            ids: settled.clone(),
-            timeout_s: Some(Seconds(Duration::ZERO)),
-            ..TaskWaitParams::default()
-        };
-        match self.session.call::<TaskWait>(&params).await {
-            Ok(found) => found.tasks.into_iter().for_each(|task| self.take_task(task)),
-            Err(error) if is_missing(&error) => {
-                // A task was removed right after it finished.
-                for id in settled {
-                    match self.session.call::<TaskGet>(&TaskIdParams { id }).await {
-                        Ok(task) => self.take_task(task),
-                        Err(error) if is_missing(&error) => self.take_removed(id),
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
+        let found = self.session.read_tasks(&settled).await?;
+        found.tasks.into_iter().for_each(|task| self.take_task(task));
+        // A task was removed right after it finished.
+        found.gone.into_iter().for_each(|id| self.take_removed(id));
         Ok(())
     }
 
@@ -315,10 +297,6 @@ impl Run<'_> {
         self.results.insert(item_index, result);
         self.progress.advance(self.results.len(), &line);
     }
-}
-
-fn is_missing(error: &ClientError) -> bool {
-    matches!(error, ClientError::Rpc(error) if error.known() == Some(ErrorCode::TaskNotFound))
 }
 
 fn panicked() -> Failure {

@@ -94,10 +94,7 @@ pub fn fits(params: &StoryMakeParams) -> Result<(), Failure> {
 
 /// Converts a refusal because of the request's size to the failure for a story with too many shots.
 fn too_long(error: ClientError) -> Failure {
-    match &error {
-        ClientError::Rpc(rpc) if rpc.known() == Some(ErrorCode::RequestTooLarge) => too_large(),
-        _ => error.into(),
-    }
+    if error.is(ErrorCode::RequestTooLarge) { too_large() } else { error.into() }
 }
 
 fn too_large() -> Failure {
@@ -115,9 +112,7 @@ async fn resume_earlier_task(
     let id = match session.submit(spec).await {
         Ok(submitted) => submitted.id,
         // Another version of the client serialised the same params differently.
-        Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::RequestIdConflict) => {
-            return Ok(None);
-        }
+        Err(error) if error.is(ErrorCode::RequestIdConflict) => return Ok(None),
         Err(error) => return Err(too_long(error)),
     };
     if running.task != Some(id) {
@@ -130,7 +125,7 @@ async fn resume_earlier_task(
 async fn is_unfinished(session: &Session, id: TaskId) -> Result<bool, Failure> {
     match session.call::<TaskGet>(&TaskIdParams { id }).await {
         Ok(view) => Ok(!view.state.is_finished()),
-        Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::TaskNotFound) => Ok(false),
+        Err(error) if error.is(ErrorCode::TaskNotFound) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
