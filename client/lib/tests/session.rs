@@ -18,6 +18,9 @@ use tokio::{
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
 };
 
+/// How long the simulated daemon waits for a message that a client must send. Only a failing test waits so long.
+const DEADLINE: Duration = Duration::from_secs(20);
+
 fn options(home: &Path) -> ConnectOptions {
     let locations = Locations {
         home: home.to_owned(),
@@ -42,7 +45,8 @@ impl Peer {
     }
 
     async fn read(&mut self) -> Value {
-        serde_json::from_str(&self.lines.next_line().await.unwrap().unwrap()).unwrap()
+        let line = tokio::time::timeout(DEADLINE, self.lines.next_line()).await;
+        serde_json::from_str(&line.unwrap().unwrap().unwrap()).unwrap()
     }
 
     async fn say(&mut self, line: &Value) {
