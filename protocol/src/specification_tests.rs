@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 
 use crate::{
-    ErrorCode, RpcError,
+    ChatParams, ErrorCode, RpcError, StoryMakeParams, TaskNote,
     methods::{EVENT, Event, METHODS, SUBSCRIPTION_DROPPED, Topic, rewrite},
     rpc::{Incoming, Request},
 };
@@ -56,6 +56,27 @@ fn the_table_of_errors_is_the_list_of_codes() {
     }
     let rows = SPECIFICATION.split("| number | name | meaning |").nth(1).unwrap().trim().lines();
     assert_eq!(rows.take_while(|line| line.starts_with('|')).count(), 1 + ErrorCode::ALL.len());
+}
+
+#[test]
+fn every_code_of_notes_and_of_services_is_described() {
+    for code in [
+        TaskNote::FEWER_OUTPUTS,
+        TaskNote::MORE_OUTPUTS,
+        TaskNote::OTHER_SIZE,
+        TaskNote::NOT_DECODED,
+        TaskNote::PROVIDER_MESSAGE,
+        TaskNote::OTHER_PROVIDER,
+        TaskNote::TRUNCATED,
+        TaskNote::DRAFT,
+        ChatParams::SCHEMA_MISMATCH,
+        StoryMakeParams::SHOTS_MISSING,
+        StoryMakeParams::NO_RENDERER,
+        StoryMakeParams::NO_FONT,
+        StoryMakeParams::OVER_BUDGET,
+    ] {
+        assert!(SPECIFICATION.contains(&format!("`{code}`")), "{code}");
+    }
 }
 
 #[test]
