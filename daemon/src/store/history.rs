@@ -1,9 +1,9 @@
 //! Drops finished tasks from the history in the order in which they ended, with all rows that belong to them.
 
-use reel_protocol::{BatchId, TaskId, TaskState};
+use reel_protocol::{BatchId, TaskId, TaskState, Timestamp};
 use rusqlite::Connection;
 
-use super::{StoreError, columns::state_at};
+use super::{StoreError, columns::state_at, inputs::UNHELD_OUTPUT};
 
 /// Most rows that a prune reads. A large batch that must stay may have ended before the tasks that can be dropped.
 const LOOKED_AT: u32 = 20_000;
@@ -19,10 +19,7 @@ pub struct Pruned {
 
 /// A step stays as long as its workflow is unfinished, because the workflow looks for its steps after a restart.
 const OLDEST: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL \
-     AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL) ORDER BY ended LIMIT ?";
-const OLDEST_PINNING: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL AND +state = 'succeeded' \
-     AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL) \
-     AND EXISTS (SELECT 1 FROM outputs WHERE task = tasks.id) ORDER BY ended LIMIT ?";
+     AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL)";
 
 /// Drops at most `limit` finished tasks, in the order in which they ended. `keep` returns whether a task must stay.
 pub fn prune(
@@ -31,14 +28,15 @@ pub fn prune(
     keep: impl Fn(TaskId, Option<BatchId>) -> bool,
 ) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
-    for (id, state) in oldest(connection, OLDEST, limit, keep)? {
+    for (id, state) in oldest(connection, &oldest_of(""), limit, keep)? {
         forget(connection, id)?;
         pruned.tasks.push((id, state));
     }
     Ok(pruned)
 }
 
-/// Drops at most `limit` of the oldest finished tasks with outputs, until `bytes` of artifacts are no remaining task's output.
+/// Drops at most `limit` of the oldest finished tasks with outputs, until `bytes` of artifacts are free: no remaining task has them as output, no pin
+/// and no unfinished task keeps them. A task whose outputs would all be kept by others than the history stays.
 pub fn prune_pinning(
     connection: &Connection,
     bytes: u64,
@@ -46,19 +44,34 @@ pub fn prune_pinning(
     keep: impl Fn(TaskId, Option<BatchId>) -> bool,
 ) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
-    for (id, state) in oldest(connection, OLDEST_PINNING, limit, keep)? {
+    let now_ms = Timestamp::now().unix_ms();
+    for (id, state) in oldest(connection, &oldest_pinning(), limit, keep)? {
         if pruned.unpinned_bytes >= bytes {
             break;
         }
-        let mut alone = connection.prepare_cached(
-            "SELECT coalesce(sum(size_bytes), 0) FROM artifacts WHERE digest IN (SELECT digest FROM outputs WHERE task = ?1) \
-             AND NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest AND task <> ?1)",
-        )?;
-        pruned.unpinned_bytes += alone.query_row([id.0], |row| row.get::<_, u64>(0))?;
+        let mut alone = connection.prepare_cached(&format!(
+            "SELECT coalesce(sum(size_bytes), 0) FROM artifacts WHERE digest IN \
+                 (SELECT digest FROM outputs WHERE task = ?2 AND {UNHELD_OUTPUT}) \
+             AND NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest AND task <> ?2)",
+        ))?;
+        pruned.unpinned_bytes += alone.query_row([now_ms, id.0], |row| row.get::<_, u64>(0))?;
         forget(connection, id)?;
         pruned.tasks.push((id, state));
     }
     Ok(pruned)
+}
+
+/// Returns the statement that reads finished tasks in the order in which they ended. Its parameters are the current time, in milliseconds, and the
+/// most rows.
+fn oldest_of(condition: &str) -> String {
+    format!("{OLDEST} {condition} ORDER BY ended LIMIT ?2")
+}
+
+/// The same for tasks with an output that nobody but the history keeps.
+fn oldest_pinning() -> String {
+    oldest_of(&format!(
+        "AND +state = 'succeeded' AND EXISTS (SELECT 1 FROM outputs WHERE outputs.task = tasks.id AND {UNHELD_OUTPUT})"
+    ))
 }
 
 fn oldest(
@@ -68,7 +81,7 @@ fn oldest(
     keep: impl Fn(TaskId, Option<BatchId>) -> bool,
 ) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([LOOKED_AT])?;
+    let mut rows = statement.query([Timestamp::now().unix_ms(), LOOKED_AT.into()])?;
     let mut found = Vec::new();
     while found.len() < limit as usize
         && let Some(row) = rows.next()?
@@ -104,6 +117,8 @@ pub fn forget(connection: &Connection, id: TaskId) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::params_from_iter;
+
     use super::*;
 
     #[test]
@@ -112,9 +127,10 @@ mod tests {
         let path = home.path().join("reel.db");
         drop(crate::store::open(&path).unwrap());
         let connection = Connection::open(&path).unwrap();
-        for sql in [OLDEST, OLDEST_PINNING].into_iter().chain(FORGET) {
+        for sql in [oldest_of(""), oldest_pinning()].into_iter().chain(FORGET.map(str::to_owned)) {
             let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            let lines = plan.query_map([1], |row| row.get::<_, String>(3)).unwrap();
+            let params = vec![1; plan.parameter_count()];
+            let lines = plan.query_map(params_from_iter(params), |row| row.get::<_, String>(3)).unwrap();
             let lines = lines.map(Result::unwrap).collect::<Vec<_>>().join("\n");
             assert!(!lines.contains("TEMP B-TREE"), "{sql}: {lines}");
             let scans = lines.lines().filter(|line| line.starts_with("SCAN")).collect::<Vec<_>>();
@@ -192,9 +208,15 @@ mod tests {
             [4],
             "not the oldest number, and not the open batch"
         );
+        // A pin keeps the artifact of the oldest task, so dropping that task would make no room.
+        let pin = "INSERT INTO pins (digest, until_ms) SELECT digest, 9e15 FROM outputs WHERE task = 5";
+        connection.execute(pin, []).unwrap();
+        let pruned = prune_pinning(&connection, 4, 9, keep).unwrap();
+        assert_eq!((ids(&pruned), pruned.unpinned_bytes), (vec![6], 5));
+        connection.execute("DELETE FROM pins", []).unwrap();
         let pruned = prune_pinning(&connection, 4, 9, keep).unwrap();
         assert_eq!((ids(&pruned), pruned.unpinned_bytes), (vec![5], 5));
-        assert_eq!(ids(&prune(&connection, 9, keep).unwrap()), [6, 1]);
+        assert_eq!(ids(&prune(&connection, 9, keep).unwrap()), [1]);
         assert_eq!(prune_pinning(&connection, 4, 9, keep).unwrap(), Pruned::default());
     }
 }

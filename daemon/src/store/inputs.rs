@@ -12,6 +12,11 @@ pub(super) const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM outputs WHERE output
      AND NOT EXISTS (SELECT 1 FROM inputs JOIN tasks ON tasks.id = inputs.task \
          WHERE inputs.digest = artifacts.digest AND tasks.ended IS NULL)";
 
+/// SQL condition for a row of `outputs` whose artifact no pin and no unfinished task keeps. Its parameter is the current time, in milliseconds.
+pub(super) const UNHELD_OUTPUT: &str = "NOT EXISTS (SELECT 1 FROM pins WHERE pins.digest = outputs.digest AND pins.until_ms > ?1) \
+     AND NOT EXISTS (SELECT 1 FROM inputs JOIN tasks AS user ON user.id = inputs.task \
+         WHERE inputs.digest = outputs.digest AND user.ended IS NULL)";
+
 /// Largest side of a picture from which a task may start, in pixels. No decoder here takes a larger one.
 const MAX_SIDE: u32 = 16_384;
 
