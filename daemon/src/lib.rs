@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod cache;
+pub mod canonical_json;
 pub mod chain;
 pub mod config;
 pub mod config_watch;

@@ -144,6 +144,14 @@ fn the_same_request_id_returns_the_same_task_also_after_a_restart() {
     let spec = |ms: u64| json!({ "kind": "debug.sleep", "params": { "ms": ms }, "request_id": "shot-1" });
     let id = connection.submit_as(spec(1));
     assert_eq!(connection.submit_as(spec(1)), id);
+    // Neither the order of the keys nor the notation of a number makes it another request.
+    let again = r#"{"request_id":"shot-1","params":{"ms":1.0},"kind":"debug.sleep"}"#;
+    let line = format!(r#"{{"jsonrpc":"2.0","id":99,"method":"task.submit","params":{again}}}"#);
+    connection.send_line(&line);
+    assert_eq!(connection.read_value().unwrap()["result"]["id"], id);
+    let mistyped = json!({ "kind": "debug.noop", "requestId": "shot-1" });
+    let error = connection.err("task.submit", mistyped);
+    assert_eq!(error.data.hint.as_deref(), Some("did you mean request_id?"), "{error:?}");
     connection.wait(id);
     assert_eq!(connection.submit_as(spec(1)), id);
     let error = connection.err("task.submit", spec(2));

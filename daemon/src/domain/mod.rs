@@ -5,6 +5,7 @@
 mod artifact;
 mod attempt;
 mod failure;
+mod fingerprint;
 mod input;
 mod money;
 mod plan;
@@ -17,6 +18,7 @@ pub use self::{
     artifact::{Facts, Pixels},
     attempt::{CancelSignal, JobSink, Piece, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
+    fingerprint::Fingerprint,
     input::{InputFile, Inputs},
     money::{Cost, PicturePrice, Price, Quantity, UnitPrice},
     plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused, StepOf},

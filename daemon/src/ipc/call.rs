@@ -198,8 +198,14 @@ impl Call<'_> {
     }
 }
 
-/// Parses the params of a method.
+/// Parses the params of a method. A field that looks like a mistyped one is refused: without its `request_id`, a repeated submit may pay twice.
 fn parse<M: Method>(params: &Params<'_>) -> Result<M::Params, RpcError> {
+    if let Params::Json(text) = params
+        && let Some((field, near)) = fields::mistyped::<M::Params>(text)
+    {
+        let message = format!("{} has no field {field}", M::NAME);
+        return Err(RpcError::new(ErrorCode::InvalidParams, message).hint(format!("did you mean {near}?")));
+    }
     params.read().map_err(|misfit| {
         let message = match misfit {
             Misfit::NoObject => "`params` must be an object".to_owned(),

@@ -1,10 +1,15 @@
 //! Finds the names of the fields of a params type through its `Deserialize`, so that hints always agree with the specification. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::{
     Deserialize, Deserializer,
     de::{Visitor, value::Error},
     forward_to_deserialize_any,
 };
+use serde_json::value::RawValue;
+
+use crate::nearest::nearest;
 
 /// Returns the fields that `T` reads. Empty for structs without fields, and for anything but structs.
 pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
@@ -12,6 +17,16 @@ pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     // This always fails, because the probe has no values. It only records the fields that the type asks for.
     let _ = T::deserialize(&mut probe);
     probe.0
+}
+
+/// Returns a field of a JSON object that `T` does not read and that resembles one that it reads, with that one. Other unknown fields are ignored, because
+/// later versions may have them.
+pub(super) fn mistyped<'de, T: Deserialize<'de>>(object: &str) -> Option<(String, &'static str)> {
+    let names = names::<T>();
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
+    let is_unknown = |field: &String| !names.contains(&field.as_str());
+    let near = |field: String| Some((field.clone(), nearest(&field, names.iter().copied())?));
+    fields.into_keys().filter(is_unknown).find_map(near)
 }
 
 struct Probe(&'static [&'static str]);
@@ -41,7 +56,10 @@ impl<'de> Deserializer<'de> for &mut Probe {
 
 #[cfg(test)]
 mod tests {
-    use reel_protocol::methods::{Empty, TaskIdParams, TaskWaitParams};
+    use reel_protocol::{
+        TaskSpec,
+        methods::{Empty, TaskIdParams, TaskWaitParams},
+    };
 
     use super::*;
 
@@ -50,5 +68,20 @@ mod tests {
         assert_eq!(names::<TaskIdParams>(), ["id"]);
         assert_eq!(names::<TaskWaitParams>(), ["ids", "batch", "until", "timeout_s"]);
         assert!(names::<Empty>().is_empty() && names::<String>().is_empty());
+    }
+
+    #[test]
+    fn a_mistyped_field_is_told_from_one_of_a_later_version() {
+        let found = |object| mistyped::<TaskSpec>(object).map(|(field, near)| format!("{field}: {near}"));
+        for (object, wanted) in [
+            (r#"{"kind":"a.b","requestId":"q"}"#, Some("requestId: request_id")),
+            (r#"{"kind":"a.b","parms":{"width":1}}"#, Some("parms: params")),
+            (r#"{"kind":"a.b","Priority":1}"#, Some("Priority: priority")),
+            (r#"{"kind":"a.b","colour_space":"x","params":{"requestId":1}}"#, None),
+            ("{}", None),
+            ("7", None),
+        ] {
+            assert_eq!(found(object).as_deref(), wanted, "{object}");
+        }
     }
 }

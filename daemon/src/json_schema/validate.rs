@@ -1,13 +1,11 @@
 //! Checks a value against a schema whose keywords are supported. The work is bounded for any schema and value.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fmt,
-};
+use std::{collections::HashSet, fmt};
 
 use serde_json::Value;
 
 use super::{escaped, referred};
+use crate::canonical_json::canonical;
 
 /// Most levels of values and references that are followed. JSON of a service may not nest as deep.
 const MAX_DEPTH: usize = 200;
@@ -279,26 +277,6 @@ fn is_same(one: &Value, other: &Value) -> bool {
             ones.len() == others.len() && ones.iter().all(has)
         }
         _ => one == other,
-    }
-}
-
-/// Returns a text that is the same for equal values: names of fields are sorted, and a number is written in one way.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
-                (float as i64).to_string()
-            }
-            _ => number.to_string(),
-        },
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        Value::Object(fields) => {
-            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-            let written =
-                |(name, value)| format!("{}:{}", Value::from(String::clone(name)), canonical(value));
-            format!("{{{}}}", sorted.into_iter().map(written).collect::<Vec<_>>().join(","))
-        }
-        _ => value.to_string(),
     }
 }
 

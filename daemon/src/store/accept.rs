@@ -12,7 +12,7 @@ use super::{
     origin::save_ids,
     steps::insert_outputs,
 };
-use crate::domain::{Inputs, StepOf};
+use crate::domain::{Fingerprint, Inputs, StepOf};
 
 /// A task that is being accepted.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ pub struct Request {
     /// The id with which the client can repeat the request. Unique per client name.
     pub request_id: Option<String>,
     /// Digest of the request, which detects another request with the same id.
-    pub fingerprint: [u8; 32],
+    pub fingerprint: Fingerprint,
     /// The batch of the tasks.
     pub batch: Option<BatchId>,
     /// Whether this request creates the batch.
@@ -137,7 +137,7 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
         statement.execute(params![
             request.client,
             request_id,
-            request.fingerprint,
+            request.fingerprint.meaning,
             batch,
             first.id.0,
             tasks.len() as u64
@@ -157,7 +157,7 @@ pub fn find_request(
     connection: &Connection,
     client: &str,
     request_id: &str,
-    asked: &[u8; 32],
+    asked: &Fingerprint,
 ) -> Result<Option<Accepted>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT fingerprint, batch, first_task, tasks FROM requests WHERE client = ? AND request_id = ?",
@@ -172,7 +172,7 @@ pub fn find_request(
     });
     Ok(found
         .optional()?
-        .map(|(fingerprint, before)| if fingerprint == *asked { before } else { Accepted::Conflict }))
+        .map(|(fingerprint, before)| if asked.is(&fingerprint) { before } else { Accepted::Conflict }))
 }
 
 /// The unfinished dependencies of a task, or the one that did not succeed.

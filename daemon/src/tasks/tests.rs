@@ -312,8 +312,8 @@ async fn hold_release_retry_and_priority_do_as_they_say() {
         bench.wait(id).await;
     }
     assert_eq!(bench.wait(id).await.state, TaskState::Failed);
-    bench.gate.add_permits(1);
     assert!(!decide(Decision::Retry).await.unwrap().state.is_finished());
+    bench.gate.add_permits(1);
     assert_eq!(bench.wait(id).await.attempts, 2);
     assert!(matches!(decide(Decision::Hold).await, Err(TaskRefusal::IllegalState { .. })));
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reel_protocol::{JsonText, Seconds, TaskId, TaskSpec};
 use reeld::{
-    domain::{PlanSpec, PlanTasks, StepOf},
+    domain::{Fingerprint, PlanSpec, PlanTasks, StepOf},
     tasks::{
         Caller, Decision, SetTaskLimits, TaskRefusal,
         machine::{Event, Intake, RequestId, WaitOn},
@@ -183,7 +183,7 @@ impl World {
     }
 
     fn send_submit(&mut self, client: String, intake: Intake) -> Result<(), Wrong> {
-        let (request_id, fingerprint) = (intake.request_id.clone(), intake.fingerprint);
+        let (request_id, fingerprint) = (intake.request_id.clone(), intake.fingerprint.meaning);
         let request = self.ask(Asked::Submit { client, request_id, fingerprint });
         self.feed(Event::Submit { request, intake: Box::new(intake) })
     }
@@ -328,8 +328,9 @@ impl World {
 const PROVIDERS_NAMES: [&str; 3] = [PROVIDERS[0].name, PROVIDERS[1].name, PROVIDERS[2].name];
 
 /// Returns a digest of a request, to tell different requests apart.
-fn fingerprint(text: &str) -> [u8; 32] {
-    *blake3::hash(text.as_bytes()).as_bytes()
+fn fingerprint(text: &str) -> Fingerprint {
+    let meaning = *blake3::hash(text.as_bytes()).as_bytes();
+    Fingerprint { meaning, text: meaning }
 }
 
 impl World {

@@ -10,7 +10,7 @@ use reel_protocol::{
 use super::{Moment, RequestId, RunId};
 use crate::{
     cache::{Key, Made},
-    domain::{Cost, Reference, Refused, RemoteJob},
+    domain::{Cost, Fingerprint, Reference, Refused, RemoteJob},
     store::{self, Accepted, Finish, NewTask, Pruned, Recovered, RemoteId, Start, Step, StoreError},
     tasks::{Candidate, Drained, Lost, PlanSpec, PlanTasks, TaskRefusal},
 };
@@ -152,7 +152,7 @@ pub enum Write {
         /// The request id that the client gave.
         request_id: String,
         /// The digest of the request.
-        fingerprint: [u8; 32],
+        fingerprint: Fingerprint,
         /// The answer if the request was not accepted before.
         refusal: TaskRefusal,
     },

@@ -7,7 +7,7 @@ use reel_protocol::{BatchId, Digest, TaskError, TaskId, TaskSpec};
 use super::{Outcome, Write};
 use crate::{
     cache::Made,
-    domain::{Cost, Piece, RemoteJob, StepOf},
+    domain::{Cost, Fingerprint, Piece, RemoteJob, StepOf},
     store::{Recovered, StoreError},
     tasks::{Again, Caller, Decision, Lost, Plan, PlanRefusal, PlanTasks, SetTaskLimits, TaskRefusal},
 };
@@ -189,7 +189,7 @@ pub struct Intake {
     /// Identifies the request, so that it can be repeated: a repeat returns the tasks that were accepted the first time.
     pub request_id: Option<String>,
     /// A digest of the whole request. It tells a repeat from another request with the same id.
-    pub fingerprint: [u8; 32],
+    pub fingerprint: Fingerprint,
     /// The batch that the tasks are appended to. `None` for a new batch or for a single task.
     pub batch: Option<BatchId>,
     /// Whether the tasks belong to a batch, new or existing.
@@ -217,7 +217,7 @@ impl Intake {
         Self {
             caller,
             request_id: None,
-            fingerprint: [0; 32],
+            fingerprint: Fingerprint::NONE,
             batch: None,
             is_batch: true,
             name: None,

@@ -7,7 +7,7 @@ use reel_protocol::{Progress, Source, TaskId, TaskState, TaskView};
 use super::{Intake, Machine, Surroundings, Write, accept::new_task};
 use crate::{
     cache::Made,
-    domain::Cost,
+    domain::{Cost, Fingerprint},
     store::{self, NewTask, StoreError},
     tasks::{Plan, live::live_task, ready::Lane},
 };
@@ -29,7 +29,7 @@ impl<S: Surroundings> Machine<S> {
         let request = store::Request {
             client: intake.caller.client.to_string(),
             request_id: None,
-            fingerprint: [0; 32],
+            fingerprint: Fingerprint::NONE,
             batch: None,
             is_new_batch: false,
             batch_name: None,

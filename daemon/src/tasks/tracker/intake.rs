@@ -11,6 +11,8 @@ use reel_protocol::{CacheMode, TaskSpec};
 use super::{Returned, TaskTracker};
 use crate::{
     cache::{Key, LookUp},
+    canonical_json::canonical,
+    domain::Fingerprint,
     tasks::{
         PlanRefusal, PlanSpec, PlanTasks, TaskRefusal,
         machine::{Event, Intake, PlannedTask, Unplanned},
@@ -23,20 +25,25 @@ const PLANNED_AT_ONCE: usize = 32;
 /// Most requests in one look-up. The cache inspects a file for each hit, and 256 of them take half a millisecond.
 const LOOKED_UP_TOGETHER: usize = 256;
 
-/// Returns a digest of the request. All requests without a request id have the same one, because they cannot be repeated.
-fn fingerprint(intake: &Intake) -> [u8; 32] {
+/// Returns a digest of what the request means: the order of keys and the notation of numbers do not change it. All requests without a request id have
+/// the same one, because they cannot be repeated.
+fn fingerprint(intake: &Intake) -> Fingerprint {
     if intake.request_id.is_none() {
-        return [0; 32];
+        return Fingerprint::NONE;
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[u8::from(intake.is_batch)]);
-    hasher.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
+    let mut meaning = blake3::Hasher::new();
+    meaning.update(&[u8::from(intake.is_batch)]);
+    meaning.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
+    let mut text = meaning.clone();
     for spec in &intake.specs {
-        // Serialization cannot fail: specs have no maps with keys other than text.
-        hasher.update(&serde_json::to_vec(spec).unwrap_or_default());
-        hasher.update(b"\n");
+        // This cannot fail: specs have no maps with keys other than text.
+        text.update(&serde_json::to_vec(spec).unwrap_or_default());
+        meaning.update(canonical(&serde_json::to_value(spec).unwrap_or_default()).as_bytes());
+        for hasher in [&mut text, &mut meaning] {
+            hasher.update(b"\n");
+        }
     }
-    *hasher.finalize().as_bytes()
+    Fingerprint { meaning: *meaning.finalize().as_bytes(), text: *text.finalize().as_bytes() }
 }
 
 impl TaskTracker {
