@@ -170,7 +170,8 @@ fn read_file(path: &Path) -> Result<(String, Secret), SecretError> {
     Ok((format!("the key file {}", path.display()), secret))
 }
 
-fn expand_home(path: &Path) -> PathBuf {
+/// Returns the path with the home directory of the user in place of a leading `~`.
+pub fn expand_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::var_os("HOME")) {
         (Ok(rest), Some(home)) => Path::new(&home).join(rest),
         _ => path.to_owned(),

@@ -36,7 +36,7 @@ mod connection;
 
 pub use self::{
     connection::{Connection, RpcResult},
-    fake_provider::FakeProvider,
+    fake_provider::{FakeComfyui, FakeProvider},
     lines::Lines,
     process::Ran,
     random::Random,

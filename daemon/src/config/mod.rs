@@ -188,7 +188,7 @@ impl Config {
         match file::read(path) {
             Ok(Some(text)) => Reading {
                 digest: Some(Digest::from_bytes(*blake3::hash(text.as_bytes()).as_bytes())),
-                outcome: Self::parse_named(&text, &path.display().to_string(), kinds),
+                outcome: Self::parse_named(&text, path, kinds),
             },
             Ok(None) => Reading { digest: None, outcome: Ok(Self::default()) },
             Err(error) => Reading { digest: None, outcome: Err(error) },
@@ -197,11 +197,14 @@ impl Config {
 
     /// Parses the text of a file. Errors name it `config.toml`.
     pub fn parse(text: &str, kinds: &Kinds) -> Result<Self, ConfigError> {
-        Self::parse_named(text, "config.toml", kinds)
+        Self::parse_named(text, Path::new("config.toml"), kinds)
     }
 
-    fn parse_named(text: &str, name: &str, kinds: &Kinds) -> Result<Self, ConfigError> {
-        walk::parse(text, kinds).map_err(|problems| ConfigError::Invalid { file: name.to_owned(), problems })
+    fn parse_named(text: &str, path: &Path, kinds: &Kinds) -> Result<Self, ConfigError> {
+        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        let file = || path.display().to_string();
+        walk::parse(text, directory, kinds)
+            .map_err(|problems| ConfigError::Invalid { file: file(), problems })
     }
 
     /// Returns the keys whose values differ, as they are written in the file, such as `tasks.max_concurrent`. A provider is one key.

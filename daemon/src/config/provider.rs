@@ -32,8 +32,7 @@ const KEYS: &[&str] = &[
     "price",
 ];
 /// Kinds that a later version will have.
-const LATER_KINDS: &[&str] =
-    &["comfyui", "a1111", "gemini", "stability", "adapter", "pollinations", "ollama"];
+const LATER_KINDS: &[&str] = &["a1111", "gemini", "stability", "adapter", "pollinations", "ollama"];
 
 /// A configured provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +112,7 @@ impl Walk<'_> {
     }
 
     fn provider(&mut self, name: &str, offset: usize, table: &DeTable<'_>) {
-        let mut section = Section::new(format!("providers.{name}"), table);
+        let mut section = Section::new(format!("providers.{name}"), table, self.directory.clone());
         if !section.has("kind") {
             let kinds = self.kinds_in_words();
             self.report(offset, format!("providers.{name}.kind is missing; served is {kinds}"));
@@ -313,7 +312,7 @@ mod tests {
             ("[providers.draft]\nkind='openai'", "draft is the name of the embedded provider"),
             ("[providers.ffmpeg]\nkind='openai'", "ffmpeg is the name of the embedded provider"),
             ("[providers.x]", "providers.x.kind is missing"),
-            ("[providers.x]\nkind='comfyui'", "comfyui is not in this version"),
+            ("[providers.x]\nkind='stability'", "stability is not in this version"),
             ("[providers.x]\nkind='SECRET'", "providers.x.kind must be \"openai\""),
             (
                 "[providers.x]\nkind='openai'\nmodle='SECRET'",

@@ -2,7 +2,12 @@
 //!
 //! The kinds of providers read their own keys with it. Complaints name keys and never repeat a value, because it may be a secret.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::Url;
 use serde::de::DeserializeOwned;
@@ -15,7 +20,7 @@ use super::{
     RemoteConfig,
     walk::{kind_of, shown_number},
 };
-use crate::secret::{Secret, SecretSource};
+use crate::secret::{Secret, SecretSource, expand_home};
 
 /// Longest text, in bytes: a base URL, a model name, or the name of a variable, file or credential.
 const MAX_TEXT_BYTES: usize = 1_024;
@@ -29,13 +34,15 @@ pub struct Section<'a> {
     /// The path of the section, such as `providers.studio`.
     path: String,
     table: &'a DeTable<'a>,
+    /// The directory of the configuration file, to which paths are relative.
+    directory: PathBuf,
     /// The complaints, each with the byte offset of its value in the file.
     complaints: Vec<(usize, String)>,
 }
 
 impl<'a> Section<'a> {
-    pub(super) const fn new(path: String, table: &'a DeTable<'a>) -> Self {
-        Self { path, table, complaints: Vec::new() }
+    pub(super) const fn new(path: String, table: &'a DeTable<'a>, directory: PathBuf) -> Self {
+        Self { path, table, directory, complaints: Vec::new() }
     }
 
     pub(super) fn into_complaints(self) -> Vec<(usize, String)> {
@@ -54,6 +61,12 @@ impl<'a> Section<'a> {
             DeValue::String(_) => self.wrong(key, "a text of 1 to 1024 bytes"),
             other => self.wrong(key, &format!("a text, not {}", kind_of(other))),
         }
+    }
+
+    /// Reads the path of a file. A relative path is relative to the directory of the configuration file, and `~` is the user's home directory.
+    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let path = expand_home(Path::new(&self.text(key)?));
+        Some(self.directory.join(path))
     }
 
     /// Reads a list of texts of 1 to 1024 bytes each.

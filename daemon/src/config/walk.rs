@@ -2,6 +2,8 @@
 //!
 //! Messages never show a source line, and name a value by its type only, because either may contain a secret.
 
+use std::path::PathBuf;
+
 use reel_protocol::is_unprintable;
 use toml::{
     Spanned,
@@ -19,10 +21,16 @@ const SHOWN_KEY_CHARS: usize = 40;
 const MAX_PROBLEMS: usize = 50;
 
 /// Returns the settings of the text, or all problems.
-pub(super) fn parse(text: &str, kinds: &Kinds) -> Result<Config, Vec<Problem>> {
+pub(super) fn parse(text: &str, directory: PathBuf, kinds: &Kinds) -> Result<Config, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut walk =
-        Walk { text, kinds, config: Config::default(), problems: Vec::new(), watermark_offset: Some(0) };
+    let mut walk = Walk {
+        text,
+        directory,
+        kinds,
+        config: Config::default(),
+        problems: Vec::new(),
+        watermark_offset: Some(0),
+    };
     for error in &errors {
         walk.report(error.span().map_or(text.len(), |span| span.start), error.message().to_owned());
     }
@@ -44,6 +52,8 @@ pub(super) fn parse(text: &str, kinds: &Kinds) -> Result<Config, Vec<Problem>> {
 
 pub(super) struct Walk<'a> {
     text: &'a str,
+    /// The directory of the file, to which paths are relative.
+    pub(super) directory: PathBuf,
     pub(super) kinds: &'a Kinds,
     pub(super) config: Config,
     problems: Vec<Problem>,

@@ -1,6 +1,7 @@
 //! Providers: the services and programs that carry out tasks, the permits that limit requests to them, and the outcome of each attempt.
 
 mod chat;
+mod comfyui;
 pub mod command;
 mod film;
 mod form;
@@ -22,6 +23,7 @@ mod wire;
 mod words;
 
 pub use self::{
+    comfyui::names as comfyui_params,
     gate::{GateLimits, Shut},
     gateway::ProviderGateway,
     http::{Http, HttpLimits},

@@ -31,8 +31,8 @@ use reqwest::{
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue},
 };
 
+pub(super) use self::failures::shown;
 use self::{
-    failures::shown,
     reading::{Came, OTHER_PICTURES, Parts, Reading, Text},
     resume::Sinks,
 };
@@ -66,12 +66,12 @@ const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 /// A configured service that is reached over HTTP.
 #[derive(Debug)]
 pub struct RemoteProvider {
-    config: ProviderConfig,
+    pub(super) config: ProviderConfig,
     /// The base URL of the service, and where its API key comes from.
-    remote: RemoteConfig,
+    pub(super) remote: RemoteConfig,
     /// Builds the requests of this kind of service, and reads its responses.
     wire: Arc<dyn Wire>,
-    equipment: Equipment,
+    pub(super) equipment: Equipment,
 }
 
 impl RemoteProvider {
@@ -81,8 +81,13 @@ impl RemoteProvider {
         equipment: &Equipment,
         wire: Arc<dyn Wire>,
     ) -> Option<Arc<dyn Provider>> {
+        Some(Arc::new(Self::new(config, equipment, wire)?))
+    }
+
+    /// Does the same as [`Self::build`], for a provider that carries out its attempts by itself and uses only parts of this one.
+    pub fn new(config: &ProviderConfig, equipment: &Equipment, wire: Arc<dyn Wire>) -> Option<Self> {
         let remote = config.own.remote.clone()?;
-        Some(Arc::new(Self { config: config.clone(), remote, wire, equipment: equipment.clone() }))
+        Some(Self { config: config.clone(), remote, wire, equipment: equipment.clone() })
     }
 }
 
@@ -258,7 +263,7 @@ impl RemoteProvider {
     }
 
     /// Checks the free disk space and reserves the memory of a call for `count` results, before anything is paid. `more_bytes` is reserved on top.
-    fn ready(&self, count: u32, more_bytes: u64) -> Result<Reservation, Failure> {
+    pub(super) fn ready(&self, count: u32, more_bytes: u64) -> Result<Reservation, Failure> {
         if !self.equipment.spools.has_room(ROOM_BYTES) {
             let message = "the disk has no room for a result, so none was asked for";
             let hint = "free some room on the disk; the task is tried again";
@@ -332,7 +337,7 @@ impl RemoteProvider {
         }
     }
 
-    fn request(&self, method: Method, url: Url, key: Option<&Secret>) -> Result<Request, Failure> {
+    pub(super) fn request(&self, method: Method, url: Url, key: Option<&Secret>) -> Result<Request, Failure> {
         let mut request = Request::new(method, url);
         request
             .headers_mut()
@@ -354,7 +359,7 @@ impl RemoteProvider {
         url
     }
 
-    fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         self.remote.base_url.host_str().unwrap_or(&self.config.name)
     }
 }
@@ -368,7 +373,7 @@ fn is_decoded(item: &Item, pictures: &[Option<Text>]) -> bool {
 }
 
 /// Completes once the task is cancelled and nothing of the call may be charged; otherwise never.
-async fn stopped(mut cancel: CancelSignal, may_be_paid: impl Fn() -> bool) {
+pub(super) async fn stopped(mut cancel: CancelSignal, may_be_paid: impl Fn() -> bool) {
     // The sender is dropped only when the tracker ends. Then nobody can cancel the call any more, so it runs on.
     let is_told = cancel.wait_for(|is_cancelled| *is_cancelled).await.is_ok();
     if !is_told || may_be_paid() {

@@ -17,6 +17,7 @@
 
 mod answer;
 mod chat;
+mod comfyui;
 mod edit;
 mod fault;
 mod files;
@@ -37,6 +38,7 @@ use std::{
 
 use self::{answer::Order, files::Files, ledger::Ledger, picture::Gallery, script::Script};
 pub use self::{
+    comfyui::{ComfyPost, FakeComfyui},
     edit::FormPart,
     fault::{Cut, Fault, RetryAfter},
     files::FileFault,

@@ -1,5 +1,6 @@
 //! The kinds of providers. Each has its own file, and each kind that a configuration may name has a row in [`KINDS`].
 
+mod comfyui;
 mod command;
 pub(super) mod draft;
 pub(super) mod ffmpeg;
@@ -8,7 +9,7 @@ mod openai;
 use super::Kind;
 
 /// The kinds that a section `[providers.NAME]` may name, in the order in which messages list them.
-pub static KINDS: &[&dyn Kind] = &[&command::Command, &openai::Openai];
+pub static KINDS: &[&dyn Kind] = &[&comfyui::Comfyui, &command::Command, &openai::Openai];
 
 #[cfg(test)]
 pub(super) use openai::Openai;

@@ -71,7 +71,7 @@ impl RemoteProvider {
 
     /// Inspects the files that are not inspected yet. Returns the pictures, what was found for each, and why one was left out if one was. Returns a
     /// failure if none is a picture.
-    pub(super) async fn inspect(
+    pub(in crate::provider) async fn inspect(
         &self,
         files: Files,
     ) -> Result<(Vec<NewArtifact>, Vec<Inspected>, Option<String>), Failure> {

@@ -18,7 +18,7 @@ const SHOWN_CHARS: usize = 500;
 
 impl RemoteProvider {
     /// Loads the API key. Returns None if none is configured.
-    pub(super) async fn key(&self) -> Result<Option<Secret>, Failure> {
+    pub(in crate::provider) async fn key(&self) -> Result<Option<Secret>, Failure> {
         let Some(source) = &self.remote.api_key else { return Ok(None) };
         source.load().await.map(Some).map_err(|error| {
             let cause =
@@ -63,7 +63,7 @@ impl RemoteProvider {
         Failure::with_code(Class::Auth, ErrorCode::KeyMissing, message, hint)
     }
 
-    pub(super) fn not_answered(&self, error: SendError) -> Failure {
+    pub(in crate::provider) fn not_answered(&self, error: SendError) -> Failure {
         match error {
             SendError::Closed(_) | SendError::Late(_) => self.lost(&error.to_string()),
             SendError::Forbidden(reason) => self.not_answered(SendError::NotSent(reason.as_str().into())),
@@ -101,7 +101,7 @@ impl RemoteProvider {
         Failure::new(Class::Ambiguous, message, hint)
     }
 
-    pub(super) fn bad_answer(&self, reason: &str) -> Failure {
+    pub(in crate::provider) fn bad_answer(&self, reason: &str) -> Failure {
         let message = format!("{}: {reason}", self.config.name);
         Failure::new(Class::Unknown, message, self.retry_hint())
     }
@@ -112,7 +112,12 @@ impl RemoteProvider {
     }
 
     /// Turns a refusal into the failure that the task shows: the service's own words, the status code, and what to do next.
-    pub(super) fn refused(&self, refusal: Refusal, status: StatusCode, key: Option<&Secret>) -> Failure {
+    pub(in crate::provider) fn refused(
+        &self,
+        refusal: Refusal,
+        status: StatusCode,
+        key: Option<&Secret>,
+    ) -> Failure {
         let Refusal { class, message } = refusal;
         let name = &self.config.name;
         let message = format!("{} (status {})", shown(&message, key), status.as_u16());
@@ -155,7 +160,7 @@ impl RemoteProvider {
 
 /// A service's own words, cut to [`SHOWN_CHARS`]. The key is removed first, as the service may repeat it: a key that the cut had shortened would
 /// not be recognised.
-pub(super) fn shown(words: &str, key: Option<&Secret>) -> String {
+pub(in crate::provider) fn shown(words: &str, key: Option<&Secret>) -> String {
     let words = key.map_or_else(|| words.to_owned(), |key| key.redact(words));
     words.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }

@@ -30,7 +30,7 @@ const SIGNED_FOR: Duration = Duration::from_hours(1);
 
 /// Why a result was not fetched.
 #[derive(Debug)]
-pub(super) struct Unfetched {
+pub(in crate::provider) struct Unfetched {
     /// The host of the last try. The rest of the URL may be signed and is never shown.
     pub host: String,
     /// Why the last try failed.
@@ -127,7 +127,8 @@ impl RemoteProvider {
         }
     }
 
-    async fn fetch_once(
+    /// Tries once to fetch a result.
+    pub(in crate::provider) async fn fetch_once(
         &self,
         mut url: Url,
         in_memory: usize,

@@ -39,7 +39,7 @@ impl RemoteProvider {
     }
 
     /// Reads the files, and reserves memory for them. Returns a failure if one has another media type, or if they are too large together.
-    pub(super) async fn read_inputs(
+    pub(in crate::provider) async fn read_inputs(
         &self,
         files: Vec<InputFile>,
     ) -> Result<(Vec<InputPicture>, Vec<Reservation>), Failure> {

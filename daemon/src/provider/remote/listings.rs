@@ -59,7 +59,7 @@ impl RemoteProvider {
 
     /// Returns the requests that an attempt would send, with the key masked. Empty for videos and films, and if this kind does not support the
     /// service.
-    pub(super) fn planned_requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
+    pub(in crate::provider) fn planned_requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
         let model = |own: Option<&str>, service| own.or(self.config.model_for(service)).map(str::to_owned);
         let submission = match request {
             ServiceRequest::Image(image) => {

@@ -224,7 +224,7 @@ impl RemoteProvider {
     }
 
     /// Appends path segments and a query to the provider's `base_url`.
-    pub(super) fn job_url(&self, path: &[String], query: &[(&'static str, String)]) -> Url {
+    pub(in crate::provider) fn job_url(&self, path: &[String], query: &[(&'static str, String)]) -> Url {
         let mut url = self.remote.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);

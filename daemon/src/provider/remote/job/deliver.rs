@@ -50,7 +50,7 @@ impl RemoteProvider {
             }
             None => return Ok(untold("its result was not fetched".to_owned())),
         };
-        match look(file).await.and_then(|(file, inspection)| self.video(file, inspection)) {
+        match self.inspect_video(file).await {
             Ok((mut artifact, notes)) => {
                 artifact.reservation = Some(share.split(artifact.body.memory_bytes()));
                 let generated = Generated { pictures: vec![artifact].into(), notes, cost_microusd };
@@ -64,6 +64,15 @@ impl RemoteProvider {
                 Err(GenerateError::Failed(Failure::new(Class::Unknown, message, hint)))
             }
         }
+    }
+
+    /// Inspects a file, and turns it into an artifact with its notes. Returns the reason if the file is not a complete video.
+    pub(in crate::provider) async fn inspect_video(
+        &self,
+        file: Spooled,
+    ) -> Result<(NewArtifact, Vec<TaskNote>), String> {
+        let (file, inspection) = look(file).await?;
+        self.video(file, inspection)
     }
 
     /// Turns a file into an artifact with its notes. Returns the reason if the file is not a complete video.

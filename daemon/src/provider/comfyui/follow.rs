@@ -1,0 +1,164 @@
+//! Follows a job until the history of the server says how it ended, or until the server does not have it.
+
+use std::{cell::RefCell, time::Duration};
+
+use reel_protocol::Timestamp;
+use serde_json::{Map, Value};
+use tokio::{sync::Notify, time::sleep};
+
+use super::{
+    ComfyProvider,
+    answers::{Ended, OutFile, Place},
+    attempt::{Call, Ticket},
+    progress::Progress,
+    server::Seen,
+};
+use crate::{
+    domain::{Class, Failure},
+    provider::{
+        GenerateError,
+        remote::{shown, stopped},
+    },
+};
+
+/// The shortest time between two polls. The server is near, and small jobs take less than a second.
+const SHORTEST: Duration = Duration::from_millis(250);
+/// The longest time between two polls that are answered.
+const LONGEST: Duration = Duration::from_secs(5);
+/// The longest time between two polls that are not answered.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// The pause before a job that is nowhere is looked for once more, because its submission may still be on its way.
+const NOWHERE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How following a job ended.
+pub(super) enum Followed {
+    /// The job is done, and made these files.
+    Made(Vec<OutFile>),
+    /// The server does not have the job.
+    Nowhere,
+}
+
+/// What the websocket and the polls share.
+pub(super) struct Shared {
+    pub progress: RefCell<Progress>,
+    /// Told when the websocket says that the job is over.
+    pub over: Notify,
+}
+
+impl ComfyProvider {
+    /// Follows a job to its end, and shows its progress. A cancelled job is stopped at the server.
+    pub(super) async fn follow(
+        &self,
+        call: &Call,
+        ticket: &Ticket,
+        graph: &Map<String, Value>,
+    ) -> Result<Followed, GenerateError> {
+        let shared = Shared { progress: RefCell::new(Progress::new(&ticket.id, graph)), over: Notify::new() };
+        tokio::select! {
+            biased;
+            () = stopped(call.cancel.clone(), || false) => {
+                self.cancel(call, ticket).await;
+                Err(GenerateError::Stopped)
+            }
+            followed = self.poll(call, ticket, &shared) => followed,
+            never = self.listen(call, ticket, &shared) => match never {},
+        }
+    }
+
+    async fn poll(&self, call: &Call, ticket: &Ticket, shared: &Shared) -> Result<Followed, GenerateError> {
+        let name = &self.core.config.name;
+        let begun = Timestamp::now();
+        let (mut untold, mut is_missing) = (0_u32, false);
+        loop {
+            let age = Timestamp::now().since(begun);
+            let wait = match self.look(&ticket.id).await {
+                Ok(Seen::Ended(Ended::Done(files))) => return Ok(Followed::Made(files)),
+                Ok(Seen::Ended(ended)) => {
+                    // The next attempt must not find this job again.
+                    let _ = call.jobs.remember(None).await;
+                    return Err(GenerateError::Failed(self.ended_badly(&ended)));
+                }
+                Ok(Seen::At(Place::Nowhere)) if is_missing => return Ok(Followed::Nowhere),
+                Ok(Seen::At(place)) => {
+                    is_missing = place == Place::Nowhere;
+                    untold = 0;
+                    match place {
+                        Place::Nowhere => NOWHERE_PAUSE,
+                        Place::Pending(before) => {
+                            call.report(0.0, format!("{name}: queued, {before} before it"));
+                            pace(age)
+                        }
+                        Place::Running => {
+                            if call.fraction.get() <= 0.0 {
+                                call.report(0.0, format!("{name}: running"));
+                            }
+                            pace(age)
+                        }
+                    }
+                }
+                Err(reason) => {
+                    let wait = (SHORTEST * 2_u32.saturating_pow(untold.min(10))).min(LONGEST_BACKOFF);
+                    untold = untold.saturating_add(1);
+                    tracing::debug!(provider = %name, reason, "a poll told nothing");
+                    let seconds = wait.as_secs_f64().ceil();
+                    let reason = shown(&reason, None);
+                    call.report(
+                        0.0,
+                        format!("{name} does not say how the job stands: {reason} (next try in {seconds} s)"),
+                    );
+                    wait
+                }
+            };
+            // A person who released the task has allowed the whole time once more.
+            let since = if ticket.ask_if_gone { begun } else { ticket.submitted_at };
+            if Timestamp::now().since(since) >= self.core.remote.job_timeout {
+                return Err(GenerateError::Failed(self.late(call, ticket).await));
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = shared.over.notified() => {}
+            }
+        }
+    }
+
+    /// The failure of a job that ended without a result.
+    fn ended_badly(&self, ended: &Ended) -> Failure {
+        let name = &self.core.config.name;
+        let (message, hint) = match ended {
+            Ended::Failed { node, kind, message } if kind.contains("OutOfMemory") => (
+                format!("{name} ran out of memory at {node}: {}", shown(message, None)),
+                "make it smaller, or fewer at once; or close other programs that use the graphics card",
+            ),
+            Ended::Failed { node, kind, message } => {
+                let kind = if kind.is_empty() { String::new() } else { format!("{kind}: ") };
+                (
+                    format!("{name} failed at {node}: {kind}{}", shown(message, None)),
+                    "run the workflow in ComfyUI to see more; reel retry runs it again",
+                )
+            }
+            Ended::Interrupted | Ended::Done(_) => (
+                format!("the job was interrupted at {name}"),
+                "somebody stopped it there; reel retry runs it again",
+            ),
+        };
+        Failure::new(Class::Unknown, message, hint)
+    }
+
+    /// The job did not end within the job timeout. A free one is stopped.
+    async fn late(&self, call: &Call, ticket: &Ticket) -> Failure {
+        let (name, limit) = (&self.core.config.name, self.core.remote.job_timeout.as_secs());
+        let message =
+            format!("{name} has not done the job within {limit} s (providers.{name}.job_timeout_s)");
+        if self.core.config.is_paid {
+            return Failure::new(Class::Ambiguous, message, "it may have been paid");
+        }
+        self.cancel(call, ticket).await;
+        let hint = "raise job_timeout_s if it takes so long; the task is tried again";
+        Failure::new(Class::Transient(None), message, hint)
+    }
+}
+
+/// Returns the time until the next poll of a job of this age.
+fn pace(age: Duration) -> Duration {
+    (age / 10).clamp(SHORTEST, LONGEST)
+}

@@ -1,0 +1,303 @@
+//! Submits a job: uploads its pictures, fills the workflow, journals the id that names the job, and sends the workflow.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use reel_protocol::Timestamp;
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{
+    ComfyProvider, ComfySettings,
+    attempt::{Call, Ticket, Work},
+    refusal,
+    server::{Ask, Unanswered},
+    values::{of_image, of_video},
+};
+use crate::{
+    domain::{Class, Failure},
+    provider::{
+        GenerateError,
+        form::Form,
+        remote::{shown, stopped},
+        wire::{InputPicture, Refusal},
+    },
+};
+
+/// The folder of the server's inputs into which pictures are uploaded.
+const FOLDER: &str = "reel";
+
+impl ComfyProvider {
+    /// Submits a job. Returns it with the workflow that was sent. If the answer is lost, the job is returned too, as the server may have it.
+    pub(super) async fn submit(&self, call: &Call) -> Result<(Ticket, Map<String, Value>), GenerateError> {
+        let preparing = async {
+            let model = match self.model(call) {
+                Some(model) => Some(model),
+                None if self.needs_checkpoint(call) => Some(self.first_checkpoint().await?),
+                None => None,
+            };
+            let names = self.upload(call).await?;
+            self.filled(call, model.as_deref(), &names, "")
+                .map(|_| (model, names))
+                .map_err(|why| self.no_place(&why))
+        };
+        let prepared = tokio::select! {
+            biased;
+            () = stopped(call.cancel.clone(), || false) => return Err(GenerateError::Stopped),
+            prepared = preparing => prepared,
+        };
+        let (model, names) = prepared.map_err(|failure| Self::judged(call, failure))?;
+        let ticket = Ticket { id: new_id(), submitted_at: Timestamp::now(), ask_if_gone: false };
+        let graph = self
+            .filled(call, model.as_deref(), &names, &ticket.prefix())
+            .map_err(|why| GenerateError::Failed(self.no_place(&why)))?;
+        // The id is journaled before it is sent, so that a restarted daemon finds the job.
+        if !call.jobs.remember(Some(ticket.journaled(&self.core.config.name))).await {
+            return Err(GenerateError::Failed(Self::unjournaled("the id of the job")));
+        }
+        if *call.cancel.borrow() {
+            let _ = call.jobs.remember(None).await;
+            return Err(GenerateError::Stopped);
+        }
+        call.report(0.0, format!("submitting to {}", self.core.config.name));
+        match self.post(call, &ticket, &graph).await {
+            Ok(ticket) => {
+                if let Some(permit) = &call.permit {
+                    permit.judge(crate::provider::gate::Verdict::Answered);
+                }
+                Ok((ticket, graph))
+            }
+            Err(failure) => {
+                // If this write fails, the next attempt looks for the job and does not find it.
+                let _ = call.jobs.remember(None).await;
+                Err(Self::judged(call, failure))
+            }
+        }
+    }
+
+    /// Sends the workflow. A failure means that the server does not have the job.
+    async fn post(
+        &self,
+        call: &Call,
+        ticket: &Ticket,
+        graph: &Map<String, Value>,
+    ) -> Result<Ticket, Failure> {
+        // The server sends the progress of a job only to the websocket with the same client id.
+        let body = json!({ "prompt": graph, "prompt_id": ticket.id, "client_id": ticket.id, "extra_data": { "reel": { "job": ticket.id } } });
+        let leaves = || {
+            if let Some(permit) = &call.permit {
+                permit.leaves();
+            }
+        };
+        let reply = match self.ask(Ask::post(&["prompt"], &body), leaves).await {
+            Ok(reply) => reply,
+            Err(Unanswered::NotSent(failure)) => return Err(failure),
+            Err(Unanswered::Lost(reason)) => {
+                tracing::info!(provider = %self.core.config.name, reason, "the answer to a submission was lost, so the job is looked for");
+                return Ok(ticket.clone());
+            }
+        };
+        match reply.status {
+            StatusCode::BAD_REQUEST => Err(self.refused(&reply.json(), graph)),
+            status if status.is_success() => {
+                let answer = reply.json();
+                if answer
+                    .get("node_errors")
+                    .and_then(Value::as_object)
+                    .is_some_and(|errors| !errors.is_empty())
+                {
+                    call.left_out.replace(Some(refusal::words(&answer, graph)));
+                }
+                // A server that is too old for ids of its clients chooses one itself.
+                match answer.get("prompt_id").and_then(Value::as_str) {
+                    Some(id) if id != ticket.id && !id.is_empty() => {
+                        let ticket = Ticket { id: id.to_owned(), ..ticket.clone() };
+                        let _ = call.jobs.remember(Some(ticket.journaled(&self.core.config.name))).await;
+                        Ok(ticket)
+                    }
+                    _ => Ok(ticket.clone()),
+                }
+            }
+            // A proxy may have passed the workflow on.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+                Ok(ticket.clone())
+            }
+            status => {
+                let key = self.core.key().await.unwrap_or_default();
+                let class = match status.as_u16() {
+                    401 | 403 => Class::Auth,
+                    429 => Class::RateLimited(None),
+                    503 => Class::Transient(None),
+                    400..=499 => Class::Invalid,
+                    _ => Class::Unknown,
+                };
+                Err(self.core.refused(Refusal { class, message: reply.beginning() }, status, key.as_ref()))
+            }
+        }
+    }
+
+    fn refused(&self, answer: &Value, graph: &Map<String, Value>) -> Failure {
+        let name = &self.core.config.name;
+        let message = format!(
+            "{name} refuses the workflow: {} (status 400)",
+            shown(&refusal::words(answer, graph), None)
+        );
+        let hint = format!("reel providers check {name} names the nodes and models that the server lacks");
+        Failure::new(Class::Invalid, message, hint).status(400)
+    }
+
+    /// Reports to the gate what a failure says about the server.
+    fn judged(call: &Call, failure: Failure) -> GenerateError {
+        if let Some(permit) = &call.permit {
+            permit.judge(failure.class.into());
+        }
+        GenerateError::Failed(failure)
+    }
+
+    /// Returns the model that the request or the configuration names.
+    pub(super) fn model(&self, call: &Call) -> Option<String> {
+        let own = match &call.work {
+            Work::Image(request) => request.params.model.as_deref(),
+            Work::Video(request) => request.params.model.as_deref(),
+        };
+        own.or_else(|| self.core.config.model_for(call.work.service())).map(str::to_owned)
+    }
+
+    fn needs_checkpoint(&self, call: &Call) -> bool {
+        match &call.work {
+            Work::Image(request) => {
+                let params = &request.params;
+                let workflow =
+                    self.settings.for_image(!params.input_images.is_empty(), params.mask.is_some());
+                ComfySettings::is_shipped(workflow)
+            }
+            Work::Video(_) => false,
+        }
+    }
+
+    async fn first_checkpoint(&self) -> Result<String, Failure> {
+        let name = &self.core.config.name;
+        let reply = self.ask(Ask::get(&["object_info", "CheckpointLoaderSimple"]), || ()).await;
+        let reply = reply.map_err(|unanswered| self.unanswered(unanswered))?;
+        let info = reply.json();
+        let info = info.get("CheckpointLoaderSimple").unwrap_or(&Value::Null);
+        let names = super::answers::choices(info, "ckpt_name").unwrap_or_default();
+        names.first().map(|name| (*name).to_owned()).ok_or_else(|| {
+            let message = format!("{name} has no checkpoint for the default workflow");
+            let hint =
+                format!("put one into its folder models/checkpoints, or set providers.{name}.workflow");
+            Failure::new(Class::Invalid, message, hint)
+        })
+    }
+
+    /// Returns the workflow with the values of the request. The error names what it has no place for.
+    pub(super) fn filled(
+        &self,
+        call: &Call,
+        model: Option<&str>,
+        names: &[String],
+        prefix: &str,
+    ) -> Result<Map<String, Value>, String> {
+        match &call.work {
+            Work::Image(request) => {
+                let params = &request.params;
+                let workflow =
+                    self.settings.for_image(!params.input_images.is_empty(), params.mask.is_some());
+                Ok(workflow.fill(&of_image(workflow, request, model, names)?, prefix))
+            }
+            Work::Video(request) => {
+                let workflow = self.settings.video.as_ref().ok_or("it has no video_workflow")?;
+                Ok(workflow.fill(&of_video(workflow, request, model, names)?, prefix))
+            }
+        }
+    }
+
+    fn no_place(&self, why: &str) -> Failure {
+        let message = format!("{} cannot make this: {why}", self.core.config.name);
+        let hint = "leave it out, or add the title to a node and export the workflow again; docs/providers/comfyui.md shows how";
+        Failure::new(Class::Invalid, message, hint)
+    }
+
+    /// Uploads the input pictures and returns their names at the server. A name follows from the bytes, so no upload replaces another picture.
+    async fn upload(&self, call: &Call) -> Result<Vec<String>, Failure> {
+        let files = match &call.work {
+            Work::Image(request) => request.inputs.clone(),
+            Work::Video(request) => request.inputs.clone(),
+        };
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        call.report(0.0, format!("uploading to {}", self.core.config.name));
+        let (pictures, _held) = self.core.read_inputs(files).await?;
+        let mut names = Vec::new();
+        for InputPicture { media_type, extension, bytes } in pictures {
+            let file = format!("{}.{extension}", blake3::hash(&bytes).to_hex());
+            let mut form = Form::default();
+            form.file("image", &file, &media_type, bytes);
+            form.text("overwrite", "true");
+            form.text("subfolder", FOLDER);
+            form.text("type", "input");
+            let ask = Ask {
+                method: Method::POST,
+                path: &["upload", "image"],
+                query: Vec::new(),
+                body: Some(form.finish()),
+            };
+            let reply = self.ask(ask, || ()).await.map_err(|unanswered| self.unanswered(unanswered))?;
+            let answer = reply.json();
+            let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+            if !reply.status.is_success() || text("name").is_empty() {
+                let (name, status) = (&self.core.config.name, reply.status.as_u16());
+                let message = format!(
+                    "{name} did not take a picture to start from: {} (status {status})",
+                    shown(&reply.beginning(), None)
+                );
+                let class =
+                    if reply.status.is_server_error() { Class::Transient(None) } else { Class::Invalid };
+                return Err(Failure::new(class, message, "look at the output of the server").status(status));
+            }
+            let folder = text("subfolder");
+            names.push(if folder.is_empty() {
+                text("name").to_owned()
+            } else {
+                format!("{folder}/{}", text("name"))
+            });
+        }
+        Ok(names)
+    }
+}
+
+/// Returns a new id in the form of a UUID of version 4.
+fn new_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut hasher = blake3::Hasher::new();
+    // Each `RandomState` has keys from the system's random numbers.
+    for part in [
+        RandomState::new().hash_one(0_u8),
+        RandomState::new().hash_one(1_u8),
+        COUNT.fetch_add(1, Ordering::Relaxed),
+        u64::from(std::process::id()),
+    ] {
+        hasher.update(&part.to_le_bytes());
+    }
+    hasher.update(Timestamp::now().to_string().as_bytes());
+    let hex = hasher.finalize().to_hex();
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-4{}-8{}-{}", part(0, 8), part(8, 12), part(12, 15), part(15, 18), part(18, 30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_and_differ() {
+        let (one, other) = (new_id(), new_id());
+        assert_ne!(one, other);
+        let lengths: Vec<_> = one.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{one}");
+    }
+}

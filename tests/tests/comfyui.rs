@@ -1,0 +1,222 @@
+//! Pictures and videos by workflows of ComfyUI. With `REEL_TEST_COMFYUI_URL` the plain tests run against a real server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{Connection, FakeComfyui, Sandbox, eventually, fake_provider::FILM};
+use serde_json::{Value, json};
+
+/// A workflow of a user that saves a video. Its nodes are found by their titles.
+const VIDEO: &str = r#"{
+  "1": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "dream.safetensors" } },
+  "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "old", "clip": ["1", 1] }, "_meta": { "title": "reel:prompt" } },
+  "3": { "class_type": "KSampler", "inputs": { "seed": 5, "steps": 20, "latent_image": ["4", 0] }, "_meta": { "title": "reel:seed,steps" } },
+  "4": { "class_type": "EmptyLatentImage", "inputs": { "width": 320, "height": 240, "batch_size": 1 }, "_meta": { "title": "reel:frames=batch_size" } },
+  "5": { "class_type": "PrimitiveInt", "inputs": { "value": 8 }, "_meta": { "title": "reel:fps" } },
+  "6": { "class_type": "SaveVideo", "inputs": { "filename_prefix": "video/ComfyUI", "format": "auto" } }
+}"#;
+
+/// Starts a daemon whose provider `comfy` is this server, with the keys in `more` in its section. `files` are written beside the configuration.
+#[track_caller]
+fn comfy(server: &FakeComfyui, more: &str, files: &[(&str, &str)]) -> Sandbox {
+    comfy_at(&server.base_url(), more, files)
+}
+
+#[track_caller]
+fn comfy_at(base_url: &str, more: &str, files: &[(&str, &str)]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for (name, text) in files {
+        fs::write(sandbox.root().join(name), text).unwrap();
+    }
+    sandbox.configure(&format!("[providers.comfy]\nkind = \"comfyui\"\nbase_url = \"{base_url}\"\n{more}\n"));
+    sandbox.start();
+    sandbox
+}
+
+fn submit(connection: &mut Connection, prompt: &str) -> u64 {
+    connection.submit("image.generate", json!({ "prompt": prompt, "width": 64, "height": 48 }))
+}
+
+/// Returns the nodes of the only job that the server was given.
+#[track_caller]
+fn only_graph(server: &FakeComfyui) -> Value {
+    let posts = server.posts();
+    let [post] = posts.as_slice() else { panic!("{posts:?}") };
+    post.graph.clone()
+}
+
+#[track_caller]
+fn assert_made(task: &Value, media_type: &str) {
+    assert_eq!(task["state"], "succeeded", "{task}");
+    assert_eq!(task["outputs"][0]["media_type"], media_type, "{task}");
+    assert!(fs::metadata(task["outputs"][0]["path"].as_str().unwrap()).unwrap().len() > 0);
+}
+
+#[test]
+fn a_picture_is_made_by_the_default_workflow_with_the_first_checkpoint() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, "", &[]);
+    let mut connection = sandbox.connect();
+    let params = json!({
+        "prompt": "a lighthouse", "negative_prompt": "fog", "width": 64, "height": 48, "n": 2, "seed": 7, "steps": 12, "guidance": 4.5,
+    });
+    let task = connection.generate(params.clone());
+    assert_made(&task, "image/png");
+    let output = &task["outputs"][1];
+    assert_eq!((&output["width"], &output["height"]), (&json!(64), &json!(48)), "{task}");
+    assert_eq!((task["outputs"].as_array().unwrap().len(), &task["notes"]), (2, &json!([])), "{task}");
+    let graph = only_graph(&server);
+    let input = |node: &str, name: &str| graph[node]["inputs"][name].clone();
+    assert_eq!(
+        (input("1", "ckpt_name"), input("2", "text")),
+        (json!("dream.safetensors"), json!("a lighthouse"))
+    );
+    assert_eq!((input("3", "text"), input("5", "seed")), (json!("fog"), json!(7)));
+    assert_eq!(
+        (input("5", "steps"), input("5", "cfg"), input("4", "batch_size")),
+        (json!(12), json!(4.5), json!(2))
+    );
+    let post = &server.posts()[0];
+    assert_eq!(
+        input("7", "filename_prefix"),
+        format!("reel/{}", post.id),
+        "each job saves under a name of its own"
+    );
+    let again = connection.generate(params);
+    assert_eq!((&again["source"], server.posts().len()), (&json!("cache"), 1));
+    // The other model makes another picture.
+    let other = connection.generate(
+        json!({ "prompt": "a lighthouse", "width": 64, "height": 48, "model": "sketch.safetensors" }),
+    );
+    assert_made(&other, "image/png");
+    assert_eq!(server.posts()[1].graph["1"]["inputs"]["ckpt_name"], "sketch.safetensors");
+}
+
+#[test]
+fn a_picture_is_made_from_a_picture_with_a_mask() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, "", &[]);
+    let mut connection = sandbox.connect();
+    let first = connection.generate(json!({ "prompt": "a harbour", "width": 64, "height": 48 }));
+    let digest = &first["outputs"][0]["digest"];
+    let params =
+        json!({ "prompt": "at night", "width": 64, "height": 48, "input_images": [digest], "strength": 0.4 });
+    assert_made(&connection.generate(params), "image/png");
+    let graph = server.posts()[1].graph.clone();
+    let (name, picture) = (
+        graph["4"]["inputs"]["image"].as_str().unwrap(),
+        fs::read(first["outputs"][0]["path"].as_str().unwrap()).unwrap(),
+    );
+    assert_eq!(server.input(name), Some(picture), "{name}");
+    assert_eq!(graph["8"]["inputs"]["denoise"], 0.4);
+    let params =
+        json!({ "prompt": "a door", "width": 64, "height": 48, "input_images": [digest], "mask": digest });
+    assert_made(&connection.generate(params), "image/png");
+    let graph = server.posts()[2].graph.clone();
+    assert_eq!(
+        (&graph["11"]["class_type"], &graph["11"]["inputs"]["image"]),
+        (&json!("LoadImageMask"), &graph["4"]["inputs"]["image"])
+    );
+}
+
+#[test]
+fn a_video_is_made_by_the_workflow_of_the_user() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, "video_workflow = \"video.json\"", &[("video.json", VIDEO)]);
+    let mut connection = sandbox.connect();
+    let id = connection.submit("video.generate", json!({ "prompt": "waves", "duration_s": 2, "seed": 9 }));
+    let task = connection.wait(id);
+    assert_made(&task, "video/mp4");
+    assert_eq!(fs::read(task["outputs"][0]["path"].as_str().unwrap()).unwrap(), FILM);
+    let graph = only_graph(&server);
+    assert_eq!((&graph["2"]["inputs"]["text"], &graph["3"]["inputs"]["seed"]), (&json!("waves"), &json!(9)));
+    assert_eq!(
+        (&graph["4"]["inputs"]["batch_size"], &graph["3"]["inputs"]["steps"]),
+        (&json!(17), &json!(20)),
+        "2 s at 8 frames a second"
+    );
+    let webm = VIDEO.replace("SaveVideo", "SaveWEBM").replace("reel:prompt", "Prompt");
+    fs::write(sandbox.root().join("webm.json"), webm).unwrap();
+    let patch = "video_workflow = \"webm.json\"\nvideo_patch = { prompt = \"/2/inputs/text\" }";
+    sandbox.configure(&format!(
+        "[providers.comfy]\nkind = \"comfyui\"\nbase_url = \"{}\"\n{patch}\n",
+        server.base_url()
+    ));
+    sandbox.reel(&["daemon", "reload"]).expect_code(0);
+    let id = connection.submit("video.generate", json!({ "prompt": "a calm" }));
+    assert_made(&connection.wait(id), "video/webm");
+    assert_eq!(server.posts()[1].prompt(), "a calm");
+}
+
+#[test]
+fn progress_is_true_and_a_preview_is_shown() {
+    let server = FakeComfyui::start();
+    server.hold();
+    let sandbox = comfy(&server, "", &[]);
+    let mut connection = sandbox.connect();
+    let mut events = sandbox.connect();
+    events.ok("events.subscribe", json!({ "topics": ["task"], "partial": true }));
+    let id = submit(&mut connection, "a bridge");
+    server.wait_until_held();
+    let progress = eventually("half of the steps are told", || {
+        let progress = connection.task(id)["progress"].clone();
+        (progress["fraction"].as_f64()? > 0.0).then_some(progress)
+    });
+    assert!((progress["fraction"].as_f64().unwrap() - 0.5).abs() <= 0.05, "{progress}");
+    let preview = eventually("a preview is told", || {
+        events.next_event()["partial"]["preview_path"].as_str().map(str::to_owned)
+    });
+    assert!(fs::read(&preview).unwrap().starts_with(b"\x89PNG"));
+    server.release();
+    assert_made(&connection.wait(id), "image/png");
+    assert!(!fs::exists(&preview).unwrap(), "a preview is removed with its attempt");
+}
+
+#[test]
+fn a_server_without_a_websocket_is_polled() {
+    let server = FakeComfyui::start();
+    server.refuse_sockets();
+    let sandbox = comfy(&server, "", &[]);
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "a mill");
+    assert_made(&connection.wait(id), "image/png");
+}
+
+#[test]
+fn a_cancelled_job_is_stopped_and_no_job_of_another_program_is() {
+    let server = FakeComfyui::start();
+    server.hold();
+    let sandbox = comfy(&server, "max_concurrent = 2", &[]);
+    let mut connection = sandbox.connect();
+    // Ours runs, one of another program waits behind it, and another one of ours waits last.
+    let running = submit(&mut connection, "ours, running");
+    server.wait_until_held();
+    let theirs = server.submit_elsewhere("theirs");
+    let waiting = submit(&mut connection, "ours, waiting");
+    eventually("three jobs are in the queue", || (server.queue().len() == 3).then_some(()));
+    connection.ok("task.cancel", json!({ "id": waiting }));
+    eventually("the waiting job is deleted", || (server.queue().len() == 2).then_some(()));
+    assert_eq!(server.interrupts(), Vec::<String>::new());
+    connection.ok("task.cancel", json!({ "id": running }));
+    let ours = server.posts_of("ours, running")[0].id.clone();
+    eventually("the next job runs", || (server.queue() == [theirs.clone()]).then_some(()));
+    assert_eq!(server.interrupts(), [ours]);
+    // A job that waits behind that of another program is cancelled without touching it.
+    let third = submit(&mut connection, "ours, again");
+    eventually("it waits", || (server.queue().len() == 2).then_some(()));
+    connection.ok("task.cancel", json!({ "id": third }));
+    eventually("it is deleted", || (server.queue() == [theirs.clone()]).then_some(()));
+    server.release();
+    eventually("theirs is done", || server.has_done(&theirs).then_some(()));
+    assert_eq!(server.interrupts().len(), 1);
+    for id in [running, waiting, third] {
+        assert_eq!(connection.wait(id)["state"], "cancelled");
+    }
+}
