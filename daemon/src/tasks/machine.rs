@@ -169,6 +169,7 @@ impl<S: Surroundings> Machine<S> {
             Event::Call { request, intake, timeout } => self.call(request, *intake, timeout),
             Event::Wait { request, on, is_any, timeout } => self.wait(request, on, is_any, timeout),
             Event::NotFound { request, refusal } => self.refuse(request, refusal),
+            Event::HadSettled(request) => self.end_settled_wait(request),
             Event::Gone(request) => self.stop_waiting_for_answer(request),
             Event::Decide { request, id, decision } => {
                 self.when_settled(id, Todo::Decide { request, decision });

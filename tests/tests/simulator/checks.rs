@@ -115,7 +115,7 @@ pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
         needs_provider(&row.kind)
             && row.provider.as_deref() == Some(PROVIDERS[provider].name)
             && world.around.0.borrow().configured[provider]
-            && (row.wanted.is_some() || !world.was_left[provider])
+            && (row.wanted.is_some() || !row.has_left && !world.was_left[provider])
     };
     // An equal request may have raised the priority of the task that begins.
     let lifted = world.journal.unfinished().iter().filter(|row| is_equal(row)).map(|row| row.priority).max();

@@ -216,12 +216,14 @@ impl World {
                 return Ok(());
             }
         }
+        let mut had_settled = false;
         let on = match batch {
             None => WaitOn::Tasks(tasks.clone()),
             Some(batch) => {
                 let rows = self.journal.tasks(&format!("batch = {}", batch.0));
-                let has_settled = rows.iter().any(|row| row.state.is_settled());
-                WaitOn::Batch { batch, has_settled }
+                // The journal may have been read before a task was settled. It is read again once the machine knows of the wait.
+                had_settled = rows.iter().any(|row| row.state.is_settled());
+                WaitOn::Batch { batch, has_settled: had_settled && self.random.percent(50) }
             }
         };
         let mut wait = Wait { open: tasks, has_settled: false, is_unsure: false, batch, is_any, ends };
@@ -231,7 +233,8 @@ impl World {
         wait.is_unsure = wait.open.len() < asked;
         wait.has_settled |= wait.is_unsure;
         let request = self.ask(Asked::Wait(wait));
-        self.feed(Event::Wait { request, on, is_any, timeout: timeout.map(Duration::from_millis) })
+        self.feed(Event::Wait { request, on, is_any, timeout: timeout.map(Duration::from_millis) })?;
+        if is_any && had_settled { self.feed(Event::HadSettled(request)) } else { Ok(()) }
     }
 
     fn decide(&mut self) -> Result<(), Wrong> {

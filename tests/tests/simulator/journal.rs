@@ -31,6 +31,8 @@ pub struct TaskRow {
     pub has_not_before: bool,
     pub client: String,
     pub parent: Option<TaskId>,
+    /// Whether it left the provider of its row for another one.
+    pub has_left: bool,
 }
 
 /// The journal of a simulated daemon. It survives the death of the machine.
@@ -53,7 +55,8 @@ impl Schema {
     }
 }
 
-const COLUMNS: &str = "id, state, rev, hold_reason, priority, kind, params, provider, wanted_provider, cache_mode, after, not_before_ms, client, parent";
+const COLUMNS: &str = "id, state, rev, hold_reason, priority, kind, params, provider, wanted_provider, cache_mode, after, not_before_ms, client, parent, \
+    EXISTS (SELECT 1 FROM attempts WHERE attempts.task = tasks.id AND attempts.provider = tasks.provider AND outcome GLOB 'left:*')";
 
 impl Journal {
     /// Creates an empty journal.
@@ -167,5 +170,6 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         has_not_before: row.get::<_, Option<u64>>(11)?.is_some(),
         client: row.get(12)?,
         parent: row.get::<_, Option<u64>>(13)?.map(TaskId),
+        has_left: row.get(14)?,
     })
 }

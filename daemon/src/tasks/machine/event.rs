@@ -55,6 +55,8 @@ pub enum Event {
         /// The refusal that names it.
         refusal: TaskRefusal,
     },
+    /// A task of the batch that this wait is for had been settled when the wait began.
+    HadSettled(RequestId),
     /// The client that sent this request has gone.
     Gone(RequestId),
     /// A person or a program decides about a task.

@@ -87,6 +87,13 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
+    /// Ends a wait because a task of its batch was settled before. A wait that has ended meanwhile is ignored.
+    pub(super) fn end_settled_wait(&mut self, request: RequestId) {
+        if let Some(ended) = self.waiters.remove(request) {
+            self.answer_wait(ended, false);
+        }
+    }
+
     /// Ends a wait because its timeout has passed, or its client has gone.
     pub(super) fn end_wait(&mut self, request: RequestId) {
         if let Some(ended) = self.waiters.remove(request) {

@@ -248,11 +248,24 @@ impl Handler<WaitTasks> for TaskTracker {
                 self.feed(ctx, wait(WaitOn::Tasks(ids)));
             }
             what => {
-                let read = self.reader().read(move |connection| find(connection, what, is_any));
-                self.when_done(async move {
-                    match read.await.map_err(TaskRefusal::from).and_then(|found| found) {
-                        Ok(on) => wait(on),
-                        Err(refusal) => Event::NotFound { request, refusal },
+                let (reader, again, returns) = (self.reader(), self.reader(), self.returns.clone());
+                let feed = move |event| drop(returns.send(Returned::Event(Box::new(event))));
+                actix::spawn(async move {
+                    let read = reader.read(move |connection| find(connection, what, is_any));
+                    let on = match read.await.map_err(TaskRefusal::from).and_then(|found| found) {
+                        Ok(on) => on,
+                        Err(refusal) => return feed(Event::NotFound { request, refusal }),
+                    };
+                    let batch = match &on {
+                        WaitOn::Batch { batch, has_settled: false } if is_any => Some(*batch),
+                        _ => None,
+                    };
+                    feed(wait(on));
+                    // A task may have been settled after the journal was read and before the machine knew of the wait.
+                    if let Some(batch) = batch
+                        && let Ok(true) = again.read(move |it| store::batch_has_settled(it, batch)).await
+                    {
+                        feed(Event::HadSettled(request));
                     }
                 });
             }
