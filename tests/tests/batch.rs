@@ -12,9 +12,11 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
-use reel_tests::{Ran, Sandbox};
+use reel_tests::{Lines, Ran, Sandbox, eventually, process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Starts a daemon, and writes a file of prompts into the working directory. Returns the sandbox and the path of the output directory.
@@ -193,4 +195,46 @@ fn many_lines_are_one_batch_of_the_daemon() {
         listed["tasks"].as_array().unwrap().iter().map(|task: &Value| task["batch"].to_string()).collect();
     assert_eq!(batches.len(), 1, "{batches:?}");
     assert!(!batches.contains("null"));
+}
+
+/// Starts a batch of `prompts.txt`, waits until its tasks are recorded, and presses Ctrl-C `times` times. Returns its messages.
+fn interrupt_batch(sandbox: &Sandbox, times: usize) -> Vec<String> {
+    let mut command = sandbox.reel_command(&["batch", "prompts.txt", "-o", "out"]);
+    let record = sandbox.work().join("out/.reel-batch.json");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = Lines::of(child.stderr.take().unwrap());
+    eventually("the tasks are recorded", || {
+        let record = fs::read_to_string(&record).ok()?;
+        (record.contains("\"task\"") && !record.contains("\"submitting\"")).then_some(())
+    });
+    if times > 1 {
+        lines.with("coming back to 2 tasks of an earlier run");
+    }
+    process::signal(child.id(), Signal::INT);
+    lines.with("press Ctrl-C again");
+    if times > 1 {
+        process::signal(child.id(), Signal::INT);
+    }
+    let lines = lines.all();
+    process::finish(child).expect_code(130);
+    lines
+}
+
+#[test]
+fn the_same_command_after_an_interrupt_returns_to_the_tasks_and_a_second_interrupt_cancels_them() {
+    let lines = "{\"kind\":\"debug.sleep\",\"ms\":600000}\n{\"kind\":\"debug.sleep\",\"ms\":600001}\n";
+    let (sandbox, _) = with_prompts(lines.as_bytes());
+    interrupt_batch(&sandbox, 1);
+    let messages = interrupt_batch(&sandbox, 2);
+    assert!(messages.iter().any(|line| line.contains("cancelled 2 of 2")), "{messages:?}");
+    let list = sandbox.connect().ok("task.list", json!({}));
+    let states: Vec<_> =
+        list["tasks"].as_array().unwrap().iter().map(|task| task["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["cancelled", "cancelled"], "the second run submits no second tasks");
+    // Cancelled tasks are not returned to.
+    fs::write(sandbox.work().join("prompts.txt"), lines.replace("60000", "")).unwrap();
+    sandbox.reel(&["batch", "prompts.txt", "-o", "out"]).expect_code(1);
+    let list = sandbox.connect().ok("task.list", json!({}));
+    assert_eq!(list["tasks"].as_array().unwrap().len(), 4);
 }

@@ -5,6 +5,7 @@ mod columns;
 mod delimited;
 mod directory;
 mod document;
+mod earlier;
 mod entry;
 mod input;
 mod other;

@@ -1,4 +1,5 @@
-//! Reads and writes `.reel-batch.json`: the files of a directory that a batch wrote, each with the digests of its request and its bytes.
+//! Reads and writes `.reel-batch.json`: the files of a directory that a batch wrote, each with the digests of its request and its bytes, and the tasks
+//! whose results were not written yet.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reel_protocol::Digest;
+use reel_protocol::{CacheMode, Digest, TaskId};
 use serde::{Deserialize, Serialize};
 
 use crate::{creatable, exit::Exit, failure::Failure, save, table};
@@ -21,6 +22,10 @@ pub struct Record {
     files: BTreeMap<String, Entry>,
     /// Files that are being renamed. Until the record is written again, each may have its old or its new name.
     moving: Vec<Entry>,
+    /// The submitted tasks whose results were not written yet.
+    working: Vec<Working>,
+    /// The request id of a submit that was not answered yet.
+    submitting: Option<String>,
     is_changed: bool,
     _lock: File,
 }
@@ -37,19 +42,38 @@ pub struct Entry {
     pub lines: Option<String>,
 }
 
+/// A task that was submitted, and whose result was not written yet. A later run returns to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Working {
+    /// The id of the task.
+    pub task: TaskId,
+    /// The digest of the request.
+    pub request: Digest,
+    /// How the task uses the cache.
+    pub cache: CacheMode,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
     files: &'a BTreeMap<String, Entry>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     moving: &'a [Entry],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    working: &'a [Working],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submitting: Option<&'a str>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct StoredDocument {
     files: BTreeMap<String, Entry>,
     #[serde(default)]
     moving: Vec<Entry>,
+    #[serde(default)]
+    working: Vec<Working>,
+    #[serde(default)]
+    submitting: Option<String>,
 }
 
 impl Record {
@@ -71,13 +95,11 @@ impl Record {
         creatable::check_file(&path, save::Existing::Replace)?;
         let stored = match fs::read(&path) {
             Ok(bytes) => read_document(&bytes, &path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                StoredDocument { files: BTreeMap::new(), moving: Vec::new() }
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => StoredDocument::default(),
             Err(error) => return Err(Failure::io(&format!("cannot read {}", table::path(&path)), &error)),
         };
-        let StoredDocument { files, moving } = stored;
-        Ok(Self { path, files, moving, is_changed: false, _lock: lock })
+        let StoredDocument { files, moving, working, submitting } = stored;
+        Ok(Self { path, files, moving, working, submitting, is_changed: false, _lock: lock })
     }
 
     /// Returns the entry of a file that has these bytes; None if no batch wrote it, or if it was changed.
@@ -114,12 +136,56 @@ impl Record {
         self.begin_moves(Vec::new())
     }
 
+    /// Returns the submitted tasks whose results were not written yet.
+    pub fn working(&self) -> &[Working] {
+        &self.working
+    }
+
+    /// Replaces the submitted tasks whose results were not written yet.
+    pub fn set_working(&mut self, working: Vec<Working>) {
+        self.working = working;
+        self.is_changed = true;
+    }
+
+    /// Removes a task whose result was written.
+    pub fn end_work(&mut self, task: TaskId) {
+        self.working.retain(|working| working.task != task);
+        self.is_changed = true;
+    }
+
+    /// Returns the request id of a submit whose answer an earlier run did not receive.
+    pub fn submitting(&self) -> Option<&str> {
+        self.submitting.as_deref()
+    }
+
+    /// Writes to disk that a submit with this request id begins. If `reel` dies before the answer, the next run repeats the submit and gets the same
+    /// tasks.
+    pub fn begin_submit(&mut self, request_id: &str) -> Result<(), Failure> {
+        self.submitting = Some(request_id.to_owned());
+        self.is_changed = true;
+        self.flush()
+    }
+
+    /// Writes the submitted tasks to disk, and that the submit has ended.
+    pub fn end_submit(&mut self, tasks: Vec<Working>) -> Result<(), Failure> {
+        self.submitting = None;
+        self.working.extend(tasks);
+        self.is_changed = true;
+        self.flush()
+    }
+
     /// Writes the record to disk if it changed.
     pub fn flush(&mut self) -> Result<(), Failure> {
         if !std::mem::take(&mut self.is_changed) {
             return Ok(());
         }
-        let document = Document { version: 1, files: &self.files, moving: &self.moving };
+        let document = Document {
+            version: 1,
+            files: &self.files,
+            moving: &self.moving,
+            working: &self.working,
+            submitting: self.submitting.as_deref(),
+        };
         let bytes = serde_json::to_vec_pretty(&document)
             .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
         save::replace(&self.path, &bytes)
@@ -192,6 +258,27 @@ mod tests {
     }
 
     #[test]
+    fn the_next_run_knows_the_submitted_tasks_and_an_unanswered_submit() {
+        let dir = tempfile::tempdir().unwrap();
+        let working = |task| Working {
+            task: TaskId(task),
+            request: Digest::from_bytes([1; 32]),
+            cache: CacheMode::Fresh,
+        };
+        let mut record = Record::open(dir.path()).unwrap();
+        record.begin_submit("r").unwrap();
+        drop(record);
+        let mut record = Record::open(dir.path()).unwrap();
+        assert_eq!(record.submitting(), Some("r"));
+        record.end_submit(vec![working(1), working(2)]).unwrap();
+        record.end_work(TaskId(1));
+        record.flush().unwrap();
+        drop(record);
+        let record = Record::open(dir.path()).unwrap();
+        assert_eq!((record.submitting(), record.working()), (None, [working(2)].as_slice()));
+    }
+
+    #[test]
     fn a_record_of_an_earlier_version_is_read() {
         let digest = "00".repeat(32);
         let text = format!(
@@ -199,5 +286,6 @@ mod tests {
         );
         let stored = read_document(text.as_bytes(), Path::new("x")).unwrap();
         assert_eq!(stored.files["001-a.png"].lines, None);
+        assert_eq!((stored.working.len(), stored.submitting), (0, None));
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Item, Record, directory::digest_of, record::Entry, report::LineResult, submit::submit};
+use super::{Item, Record, directory::digest_of, earlier, record::Entry, report::LineResult, submit::submit};
 use crate::{
     deliver::with_way_back,
     exit::Exit,
@@ -119,8 +119,16 @@ struct Run<'a> {
 impl Run<'_> {
     /// Submits the tasks and runs until every result is written or has failed.
     async fn make_all(&mut self, wanted: &[ItemToMake]) -> Result<(), Failure> {
-        let batch = submit(&self.session, self.order, self.items, wanted, &mut self.open).await?;
         let session = Arc::clone(&self.session);
+        let earlier = earlier::find(&session, self.order, self.items, wanted, self.record).await?;
+        self.open = earlier.open;
+        match self.open.len() {
+            0 => {}
+            1 => self.progress.note("coming back to 1 task of an earlier run"),
+            count => self.progress.note(&format!("coming back to {count} tasks of an earlier run")),
+        }
+        let to = (earlier.batch, &mut *self.record);
+        let batch = submit(&session, self.order, self.items, &earlier.missing, to, &mut self.open).await?;
         let mut follow = Follow::batch(&session, batch, self.open.keys().copied());
         let mut flush = interval(FLUSH);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -271,6 +279,7 @@ impl Run<'_> {
             self.progress.warn(&format!("{file}: {notes}"));
         }
         let (request, digest) = (item.request, saved.digest);
+        self.record.end_work(task.id);
         self.record.note(&file, Entry { request, digest, lines: Some(self.order.lines.clone()) });
         if let Some(former) = wanted.former.filter(|former| *former != file) {
             self.remove_former(&former);

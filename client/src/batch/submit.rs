@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use reel_client::{ClientError, Session, new_request_id};
-use reel_protocol::{BatchId, TaskId, TaskSpec, limits::LARGE_LINE_BYTES, methods::SubmitBatchParams};
+use reel_protocol::{
+    BatchId, ErrorCode, TaskId, TaskSpec, limits::LARGE_LINE_BYTES, methods::SubmitBatchParams,
+};
 
-use super::{Item, ItemToMake, Order};
+use super::{Item, ItemToMake, Order, Record, earlier, record::Working};
 use crate::failure::Failure;
 
 /// Most tasks of one request. A failed request is repeated whole, and the first pictures should not wait until the last line is sent.
@@ -17,31 +19,47 @@ const CHUNK_BYTES: usize = LARGE_LINE_BYTES - 64 * 1024;
 /// Bytes that a task adds besides its params and name. A generous estimate.
 const TASK_BYTES: usize = 512;
 
-/// Submits the wanted items and adds their tasks to `open`, chunk by chunk. Each chunk has a request id, so sending it again after a lost connection
-/// makes no second tasks.
+/// Submits the wanted items and adds their tasks to `open`, chunk by chunk. With `batch`, the tasks are added to that batch.
+///
+/// Each chunk has a request id, which is on disk before the chunk is sent. So neither sending it again after a lost connection nor a next run after a
+/// crash makes second tasks.
 pub async fn submit(
     session: &Session,
     order: &Order,
     items: &[Item],
     wanted: &[ItemToMake],
+    (mut batch, record): (Option<BatchId>, &mut Record),
     open: &mut HashMap<TaskId, ItemToMake>,
 ) -> Result<BatchId, Failure> {
-    let request_id = new_request_id();
-    let mut batch = None;
+    let mut request_id = record.submitting().map_or_else(new_request_id, str::to_owned);
+    let mut submitted = Vec::new();
     for (index, chunk) in chunks(items, wanted).into_iter().enumerate() {
-        let specs =
-            chunk.iter().filter_map(|wanted| items.get(wanted.item_index)).map(|item| spec(order, item));
-        let params = SubmitBatchParams {
-            request_id: Some(format!("{request_id}-{index}")),
+        let chunk_items: Vec<&Item> =
+            chunk.iter().filter_map(|wanted| items.get(wanted.item_index)).collect();
+        let mut params = SubmitBatchParams {
+            request_id: None,
             name: order.name.clone(),
             batch,
-            tasks: specs.collect(),
+            tasks: chunk_items.iter().map(|item| spec(order, item)).collect(),
         };
-        let answer = session.submit_batch(&params).await;
-        let answer = answer.map_err(|error| named_by_line(error, items, chunk))?;
+        let answer = loop {
+            record.begin_submit(&request_id)?;
+            params.request_id = Some(format!("{request_id}-{index}"));
+            match session.submit_batch(&params).await {
+                // An earlier run died while it submitted other lines under this id.
+                Err(error) if error.is(ErrorCode::RequestIdConflict) => request_id = new_request_id(),
+                answer => break answer.map_err(|error| named_by_line(error, items, chunk))?,
+            }
+        };
         batch = Some(answer.batch);
+        submitted.extend(answer.ids.iter().zip(chunk_items).map(|(task, item)| Working {
+            task: *task,
+            request: item.request,
+            cache: order.cache,
+        }));
         open.extend(answer.ids.into_iter().zip(chunk.iter().cloned()));
     }
+    record.end_submit(submitted)?;
     batch.ok_or_else(|| Failure::usage("there is nothing to make"))
 }
 
@@ -53,6 +71,7 @@ pub fn spec(order: &Order, item: &Item) -> TaskSpec {
         name: item.name.clone(),
         provider: order.provider.clone(),
         cache: order.cache,
+        metadata: earlier::mark(item),
         ..TaskSpec::default()
     }
 }
