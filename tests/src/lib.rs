@@ -14,6 +14,7 @@
 pub mod bench;
 pub mod echo;
 pub mod fake_provider;
+pub mod fake_sdcpp;
 pub mod film;
 pub mod lines;
 pub mod module_graph;
@@ -37,6 +38,7 @@ mod connection;
 pub use self::{
     connection::{Connection, RpcResult},
     fake_provider::{FakeComfyui, FakeProvider},
+    fake_sdcpp::FakeSdcpp,
     lines::Lines,
     process::Ran,
     random::Random,

@@ -41,6 +41,7 @@ use super::{
     gate::Verdict,
     http::{Document, Exchange},
     inspect::{InspectError, Inspected},
+    jobs::JobWork,
     notes::{Beside, notes},
     wire::{Item, Wire},
     words::words_beside_pictures,
@@ -133,6 +134,9 @@ enum Got {
 impl RemoteProvider {
     async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
         let request = match call.request.clone() {
+            ServiceRequest::Image(request) if self.wire.jobs("image").is_some() => {
+                return self.run_job(JobWork::Image(request), call).await;
+            }
             ServiceRequest::Image(request) => request,
             ServiceRequest::Speech(params) => {
                 let Generate { permit, cancel, progress, .. } = call;
@@ -142,7 +146,7 @@ impl RemoteProvider {
                 let Generate { permit, cancel, progress, .. } = call;
                 return self.chat(&params, permit, cancel, &progress).await;
             }
-            ServiceRequest::Video(request) => return self.make_video(request, call).await,
+            ServiceRequest::Video(request) => return self.run_job(JobWork::Video(request), call).await,
             ServiceRequest::Render(_) => {
                 let message = format!("{} assembles no films", self.config.name);
                 let failure = Failure::new(Class::Invalid, message, "leave the provider out");

@@ -127,8 +127,8 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     /// Adds the content of one JSON value to `answer`. The value is a whole answer or one event of a stream.
     fn read_chat(&self, _value: &Value, _answer: &mut ChatAnswer) {}
 
-    /// Returns the wire format of this service's jobs. None if it takes no jobs.
-    fn jobs(&self) -> Option<&dyn JobWire> {
+    /// Returns the wire format of the jobs for work of this service, such as `video`. None if such work is no job.
+    fn jobs(&self, _service: &str) -> Option<&dyn JobWire> {
         None
     }
 

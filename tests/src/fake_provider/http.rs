@@ -44,7 +44,7 @@ impl Request {
     }
 
     /// Reads the next request; None if the client closed the connection between two requests.
-    pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
+    pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
         let Some(first) = read_line(reader)? else { return Ok(None) };
         let mut words = first.split(' ');
         let (Some(method), Some(path)) = (words.next(), words.next()) else {
@@ -81,15 +81,15 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
 
 /// A response before it is written.
 #[derive(Debug)]
-pub(super) struct Response {
+pub(crate) struct Response {
     status: u16,
     headers: Vec<(&'static str, String)>,
-    pub(super) body: Body,
+    pub(crate) body: Body,
 }
 
 /// A body in parts. Many responses share one large picture, which is then neither copied nor encoded again.
 #[derive(Debug, Default)]
-pub(super) struct Body(Vec<Part>);
+pub(crate) struct Body(Vec<Part>);
 
 #[derive(Debug)]
 enum Part {
@@ -133,11 +133,11 @@ impl From<Vec<u8>> for Body {
 }
 
 impl Response {
-    pub(super) fn new(status: u16, media_type: &str, body: impl Into<Body>) -> Self {
+    pub(crate) fn new(status: u16, media_type: &str, body: impl Into<Body>) -> Self {
         Self { status, headers: vec![("content-type", media_type.to_owned())], body: body.into() }
     }
 
-    pub(super) fn json(status: u16, value: &Value) -> Self {
+    pub(crate) fn json(status: u16, value: &Value) -> Self {
         Self::new(status, "application/json", value.to_string().into_bytes())
     }
 
@@ -163,7 +163,7 @@ impl Response {
     }
 
     /// Writes the whole response. `before_end` is called before its last part is written, so that the client cannot have all of it.
-    pub(super) fn write(&self, stream: &mut impl Write, before_end: impl FnOnce()) -> io::Result<()> {
+    pub(crate) fn write(&self, stream: &mut impl Write, before_end: impl FnOnce()) -> io::Result<()> {
         // The head is sent together with the first part, because two small writes would become two packets.
         let mut pending = self.true_head();
         for part in self.body.parts() {

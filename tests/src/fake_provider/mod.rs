@@ -21,7 +21,7 @@ mod comfyui;
 mod edit;
 mod fault;
 mod files;
-mod http;
+pub(crate) mod http;
 mod ledger;
 mod picture;
 mod script;

@@ -4,18 +4,22 @@
 //! pace of the polls, what a failed poll means, cancelling, and fetching results.
 
 mod pace;
+mod work;
 
 use std::{fmt, time::Duration};
 
 use reel_protocol::Timestamp;
 use reqwest::{Method, header::HeaderMap};
 
-pub use self::pace::Pace;
+pub use self::{pace::Pace, work::JobWork};
 use super::{
     http::Document,
     wire::{InputPicture, Refusal},
 };
-use crate::domain::{JobFields, VideoRequest};
+use crate::{config::Settings, domain::JobFields};
+
+/// The default of [`JobWire::unknown_at_first`].
+const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(30);
 
 /// A request below the provider's base URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +53,8 @@ pub enum JobState {
     },
     /// The job is done, and its result can be fetched.
     Done {
-        /// The URL of the file; None if it is to be fetched with [`JobWire::result`].
-        url: Option<String>,
+        /// The URLs of the files. If there are none, the result is where [`JobWire::result`] says.
+        urls: Vec<String>,
     },
     /// The job ended without a result.
     Failed(Refusal),
@@ -61,8 +65,8 @@ pub enum JobState {
 /// A submission whose answer was lost, so that it is unknown whether the service has the job.
 #[derive(Debug, Clone, Copy)]
 pub struct Sought<'a> {
-    /// The request of the lost submission.
-    pub request: &'a VideoRequest,
+    /// The work of the lost submission.
+    pub work: &'a JobWork,
     /// The model that the submission named.
     pub model: Option<&'a str>,
     /// When the submission began, by the clock of this machine.
@@ -71,8 +75,14 @@ pub struct Sought<'a> {
 
 /// The requests and answers of one kind of service that takes jobs.
 pub trait JobWire: Send + Sync + fmt::Debug {
-    /// Returns the request that submits a job. `inputs` are the pictures that the video starts from.
-    fn submit(&self, request: &VideoRequest, model: Option<&str>, inputs: Vec<InputPicture>) -> JobRequest;
+    /// Returns the request that submits a job. `inputs` are the pictures that the work starts from. None if the service takes no jobs for this work.
+    fn submit(
+        &self,
+        work: &JobWork,
+        model: Option<&str>,
+        settings: &Settings,
+        inputs: Vec<InputPicture>,
+    ) -> Option<JobRequest>;
 
     /// Returns the fields that identify the job, from the answer to the submission. None if the answer accepts no job.
     fn accepted(&self, document: &Document) -> Option<JobFields>;
@@ -86,8 +96,14 @@ pub trait JobWire: Send + Sync + fmt::Debug {
     /// Returns the wait before the next poll, if the headers name one.
     fn poll_hint(&self, headers: &HeaderMap) -> Option<Duration>;
 
-    /// Returns the request whose answer is the result file.
-    fn result(&self, job: &JobFields) -> JobRequest;
+    /// Returns the request whose answer is the result file. None if the answer to the last poll contains the results, as base64 in the fields that
+    /// the kind names as its picture field.
+    fn result(&self, job: &JobFields) -> Option<JobRequest>;
+
+    /// Returns how long after the submission a 404 or 410 for the job is ignored: at some services it takes a while until all servers know a new job.
+    fn unknown_at_first(&self) -> Duration {
+        UNKNOWN_AT_FIRST
+    }
 
     /// Returns the request that cancels a job. None if the service cannot cancel one.
     fn cancel(&self, job: &JobFields) -> Option<JobRequest>;

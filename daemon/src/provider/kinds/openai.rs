@@ -206,8 +206,8 @@ impl Wire for Openai {
         chat::read(value, answer);
     }
 
-    fn jobs(&self) -> Option<&dyn JobWire> {
-        Some(self)
+    fn jobs(&self, service: &str) -> Option<&dyn JobWire> {
+        (service == "video").then_some(self)
     }
 
     fn picture_field(&self) -> &'static str {

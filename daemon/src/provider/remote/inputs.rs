@@ -59,8 +59,8 @@ impl RemoteProvider {
                 format!("the pictures to start from have {bytes} bytes, and {MAX_BYTES} are the most");
             return Err(Failure::new(Class::Invalid, message, "make them smaller"));
         }
-        // The files are in memory twice: as they were read, and in the request body that is built from them.
-        let held = self.equipment.budget.reserve(Holder::Body, bytes * 2).map_err(|over| {
+        // The files are in memory as they were read, in the request body that is built from them, and in between as base64 where the body is JSON.
+        let held = self.equipment.budget.reserve(Holder::Body, bytes * 3).map_err(|over| {
             let hint = "reel memory shows who holds what; the task is tried again";
             Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
         })?;

@@ -12,25 +12,26 @@ use std::{cell::Cell, time::Duration};
 use reel_protocol::Timestamp;
 use tokio::time::sleep;
 
-use self::ask::{Cancelled, Poll};
+use self::{
+    ask::{Cancelled, Poll},
+    deliver::Done,
+};
 use super::{RemoteProvider, stopped};
 use crate::{
-    domain::{CancelSignal, Class, Failure, JobFields, JobSink, ProgressSink, RemoteJob, VideoRequest},
+    domain::{CancelSignal, Class, Failure, JobFields, JobSink, ProgressSink, RemoteJob},
     provider::{
         Generate, GenerateError, Generated, Permit,
-        jobs::{JobState, JobWire, Pace},
+        jobs::{JobState, JobWire, JobWork, Pace},
     },
 };
 
-/// How long a 404 or 410 for a job that was just accepted is ignored: at some services it takes a while until all servers know a new job.
-const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(30);
 /// Refused polls in a row, such as with a wrong key, that end the attempt, so that a person decides.
 const MOST_REFUSED: u32 = 5;
 
 /// The state of one call, besides the provider.
 struct Call<'a> {
     wire: &'a dyn JobWire,
-    request: VideoRequest,
+    work: JobWork,
     permit: Option<Permit>,
     cancel: CancelSignal,
     progress: ProgressSink,
@@ -59,19 +60,13 @@ enum Followed {
 }
 
 impl RemoteProvider {
-    /// Makes a video. Continues the job of an earlier attempt if there is one, and submits a new one otherwise.
-    pub(super) async fn make_video(
-        &self,
-        request: VideoRequest,
-        call: Generate,
-    ) -> Result<Generated, GenerateError> {
-        let Some(wire) = self.wire.jobs() else {
-            let message = format!("{} makes no videos", self.config.name);
-            let hint = "reel providers shows what each one serves";
-            return Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)));
+    /// Makes pictures or a video as a job. Continues the job of an earlier attempt if there is one, and submits a new one otherwise.
+    pub(super) async fn run_job(&self, work: JobWork, call: Generate) -> Result<Generated, GenerateError> {
+        let Some(wire) = self.wire.jobs(work.service()) else {
+            return Err(GenerateError::Failed(self.takes_no_job(&work)));
         };
         let Generate { job, permit, cancel, progress, jobs, .. } = call;
-        let call = Call { wire, request, permit, cancel, progress, fraction: Cell::new(0.0), jobs };
+        let call = Call { wire, work, permit, cancel, progress, fraction: Cell::new(0.0), jobs };
         if let Some(ticket) = self.earlier(&call, job.as_deref()).await? {
             match self.follow(&call, ticket).await? {
                 Followed::Delivered(generated) => return Ok(*generated),
@@ -83,7 +78,7 @@ impl RemoteProvider {
             Followed::Delivered(generated) => Ok(*generated),
             Followed::Gone => {
                 let message = format!("{} has lost the job that it accepted", self.config.name);
-                let hint = "reel retry submits it again, and may pay again";
+                let hint = "the task is tried again";
                 Err(GenerateError::Failed(Failure::new(Class::Transient(None), message, hint)))
             }
         }
@@ -172,7 +167,7 @@ impl RemoteProvider {
 
     async fn poll_after(&self, call: &Call<'_>, ticket: &Ticket, wait: Duration) -> Poll {
         sleep(wait).await;
-        self.poll(call.wire, &ticket.fields).await
+        self.poll(call, &ticket.fields).await
     }
 
     /// Decides what to do after a poll. `age` is the time since the submission.
@@ -184,12 +179,12 @@ impl RemoteProvider {
         age: Duration,
     ) -> Result<Taken, GenerateError> {
         let name = &self.config.name;
-        let (state, hint, cost_microusd) = match poll {
-            Poll::Told { state, hint, cost_microusd } => (state, hint, cost_microusd),
+        let (state, hint, cost_microusd, inside) = match poll {
+            Poll::Told { state, hint, cost_microusd, inside } => (state, hint, cost_microusd, inside),
             Poll::Untold { reason, wait, is_refusal } => {
                 return Ok(Taken::Untold { reason, wait, is_refusal });
             }
-            Poll::Gone(reason) if age < UNKNOWN_AT_FIRST => {
+            Poll::Gone(reason) if age < call.wire.unknown_at_first() => {
                 return Ok(Taken::Untold { reason, wait: None, is_refusal: false });
             }
             Poll::Gone(reason) => return self.gone(ticket, &reason).map(Taken::Over),
@@ -212,10 +207,11 @@ impl RemoteProvider {
                 let _ = call.jobs.remember(None).await;
                 Err(GenerateError::Failed(failure))
             }
-            JobState::Done { url } => {
+            JobState::Done { urls } => {
                 call.progress.report(1.0, format!("fetching what {name} has made"));
                 let cost_microusd = cost_microusd.or(ticket.cost_microusd);
-                self.deliver(call, ticket, url.as_deref(), (age, cost_microusd)).await
+                let done = Done { urls, inside, age, cost_microusd };
+                self.deliver(call, ticket, done).await
             }
         }
     }

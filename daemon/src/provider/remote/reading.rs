@@ -20,7 +20,7 @@ use crate::{
 pub(super) const OTHER_PICTURES: usize = 4;
 /// Most pictures of a response that are kept or fetched. It is four times the most that a request may ask for; the limit exists because each
 /// picture holds an open file.
-const MAX_PICTURES: usize = 64;
+pub(super) const MAX_PICTURES: usize = 64;
 
 /// Most previews of one response that are shown. Services send at most three.
 const MAX_PREVIEWS: usize = 4;

@@ -44,7 +44,7 @@ impl RemoteProvider {
         job: &RemoteJob,
         sinks: Sinks<'_>,
     ) -> Result<Option<Vec<Spooled>>, Failure> {
-        // A picture never has a job that is polled, so only `Results` can occur.
+        // Kinds without jobs have only `Results`. Any other form is from a kind that had this name before.
         let RemoteJob::Results { urls, named_at, ask_if_gone, .. } = job else { return Ok(None) };
         let urls: Vec<_> = urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
         // The key may be missing: results on other hosts are fetched without it.

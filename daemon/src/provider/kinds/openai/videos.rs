@@ -14,11 +14,12 @@ use super::{
     refusals::{Reason, limited},
 };
 use crate::{
+    config::Settings,
     domain::{Class, JobFields, VideoRequest},
     provider::{
         form::Form,
         http::{Document, Node, retry_after},
-        jobs::{JobRequest, JobState, JobWire, Sought},
+        jobs::{JobRequest, JobState, JobWire, JobWork, Sought},
         wire::{InputPicture, Refusal},
     },
 };
@@ -37,8 +38,14 @@ const LISTED: u32 = 50;
 const CLOCK_SKEW: Duration = Duration::from_mins(2);
 
 impl JobWire for Openai {
-    fn submit(&self, request: &VideoRequest, model: Option<&str>, inputs: Vec<InputPicture>) -> JobRequest {
-        let params = &request.params;
+    fn submit(
+        &self,
+        work: &JobWork,
+        model: Option<&str>,
+        _: &Settings,
+        inputs: Vec<InputPicture>,
+    ) -> Option<JobRequest> {
+        let JobWork::Video(VideoRequest { params, .. }) = work else { return None };
         let mut form = Form::default();
         if let Some(model) = model {
             form.text("model", model);
@@ -60,7 +67,7 @@ impl JobWire for Openai {
         for InputPicture { media_type, extension, bytes } in inputs {
             form.file("input_reference", &format!("picture.{extension}"), &media_type, bytes);
         }
-        JobRequest { body: Some(form.finish()), ..JobRequest::new(Method::POST, [VIDEOS]) }
+        Some(JobRequest { body: Some(form.finish()), ..JobRequest::new(Method::POST, [VIDEOS]) })
     }
 
     fn accepted(&self, document: &Document) -> Option<JobFields> {
@@ -76,7 +83,9 @@ impl JobWire for Openai {
         let Some(state) = text("status").map(str::to_ascii_lowercase) else { return JobState::Unreadable };
         match state.as_str() {
             // The API serves the file itself; some servers name another URL for it.
-            "completed" | "succeeded" => JobState::Done { url: text("url").map(str::to_owned) },
+            "completed" | "succeeded" => {
+                JobState::Done { urls: text("url").map(str::to_owned).into_iter().collect() }
+            }
             "failed" | "cancelled" | "canceled" | "expired" | "deleted" => {
                 JobState::Failed(why_failed(&state, headers, document))
             }
@@ -93,8 +102,8 @@ impl JobWire for Openai {
         headers.get(POLL_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_millis)
     }
 
-    fn result(&self, job: &JobFields) -> JobRequest {
-        JobRequest::new(Method::GET, [VIDEOS, id(job), "content"])
+    fn result(&self, job: &JobFields) -> Option<JobRequest> {
+        Some(JobRequest::new(Method::GET, [VIDEOS, id(job), "content"]))
     }
 
     fn cancel(&self, job: &JobFields) -> Option<JobRequest> {
@@ -121,7 +130,7 @@ fn is_sought(job: &Node, sought: Sought<'_>) -> bool {
         _ => true,
     };
     let created_s = job.all("created_at").find_map(Node::number);
-    let params = &sought.request.params;
+    let JobWork::Video(VideoRequest { params, .. }) = sought.work else { return false };
     let size = params.size().map(|(width, height)| format!("{width}x{height}"));
     let seconds = params.duration_s.map(|seconds| seconds.to_string());
     text("prompt") == Some(params.prompt.trim())
@@ -181,16 +190,20 @@ mod tests {
         Openai.state(&HeaderMap::new(), &document(value))
     }
 
-    fn request(prompt: &str) -> VideoRequest {
-        VideoRequest { params: VideoParams::new(prompt), seed: 0, inputs: Vec::new() }
+    fn video(params: VideoParams) -> JobWork {
+        JobWork::Video(VideoRequest { params, seed: 0, inputs: Vec::new() })
+    }
+
+    fn submit(work: &JobWork, model: Option<&str>, inputs: Vec<InputPicture>) -> JobRequest {
+        Openai.submit(work, model, &Settings::default(), inputs).unwrap()
     }
 
     #[test]
     fn a_submission_is_a_form_with_what_was_asked_for_and_nothing_else() {
-        let mut request = request("waves");
         let extra = JsonText::parse(r#"{"quality":"high","steps":7}"#.to_owned()).unwrap();
-        request.params = VideoParams { duration_s: Some(8.0), extra: Some(extra), ..request.params };
-        let sent = Openai.submit(&request, Some("sora-2"), Vec::new());
+        let params = VideoParams { duration_s: Some(8.0), extra: Some(extra), ..VideoParams::new("waves") };
+        let request = video(params);
+        let sent = submit(&request, Some("sora-2"), Vec::new());
         assert_eq!((sent.method, sent.path.join("/")), (Method::POST, "videos".to_owned()));
         let (content_type, body) = sent.body.unwrap();
         assert!(content_type.starts_with("multipart/form-data; boundary="), "{content_type}");
@@ -206,7 +219,7 @@ mod tests {
             extension: "png".to_owned(),
             bytes: b"PNG".to_vec(),
         };
-        let (_, body) = Openai.submit(&request, None, vec![picture]).body.unwrap();
+        let (_, body) = submit(&request, None, vec![picture]).body.unwrap();
         let body = String::from_utf8(body).unwrap();
         let part =
             "name=\"input_reference\"; filename=\"picture.png\"\r\nContent-Type: image/png\r\n\r\nPNG\r\n";
@@ -226,9 +239,12 @@ mod tests {
                 .unwrap();
             assert_eq!(state(&value), expected, "{value}");
         }
-        assert_eq!(state(&json!({ "status": "completed", "url": null })), JobState::Done { url: None });
-        let url = Some("https://cdn.example/a.mp4".to_owned());
-        assert_eq!(state(&json!({ "status": "completed", "url": url })), JobState::Done { url });
+        assert_eq!(
+            state(&json!({ "status": "completed", "url": null })),
+            JobState::Done { urls: Vec::new() }
+        );
+        let urls = vec!["https://cdn.example/a.mp4".to_owned()];
+        assert_eq!(state(&json!({ "status": "completed", "url": urls[0] })), JobState::Done { urls });
         for value in [json!({ "id": "video_1" }), json!([]), json!("completed")] {
             assert_eq!(state(&value), JobState::Unreadable, "{value}");
         }
@@ -265,9 +281,8 @@ mod tests {
     #[test]
     fn only_a_newer_job_that_asks_for_the_same_can_be_the_lost_one() {
         let since = Timestamp::from_unix_ms(1_800_000_000_000);
-        let mut request = request("waves");
-        request.params.duration_s = Some(8.0);
-        let sought = Sought { request: &request, model: Some("sora-2"), since };
+        let work = video(VideoParams { duration_s: Some(8.0), ..VideoParams::new("waves") });
+        let sought = Sought { work: &work, model: Some("sora-2"), since };
         let job = |id: &str, change: Value| {
             let mut job = json!({
                 "id": id, "prompt": "waves", "model": "sora-2", "seconds": "8", "created_at": 1_800_000_001,

@@ -11,12 +11,19 @@ use tokio::time::timeout;
 
 use super::{Call, Ticket};
 use crate::{
+    cache::Spooled,
     domain::{Class, Failure, JobFields, RemoteJob},
+    media::MEMORY_BYTES,
+    memory::Reservation,
     provider::{
-        http::{Document, Reach, SendError, retry_after},
-        jobs::{JobRequest, JobState, JobWire},
-        remote::{RemoteProvider, failures::shown},
-        wire::Refusal,
+        http::{Answer, BodyFault, BodyLimits, Document, Reach, SendError, read_answer, retry_after},
+        jobs::{JobRequest, JobState, JobWork},
+        remote::{
+            MAX_PICTURE_BYTES, RemoteProvider,
+            failures::shown,
+            reading::{MAX_PICTURES, OTHER_PICTURES},
+        },
+        wire::{Item, Refusal},
     },
     secret::Secret,
 };
@@ -30,12 +37,21 @@ const CANCEL_PAUSE: Duration = Duration::from_secs(2);
 
 /// The outcome of a poll.
 pub(super) enum Poll {
-    /// The response has the state of the job. `hint` is the delay until the next poll, if the service named one.
-    Told { state: JobState, hint: Option<Duration>, cost_microusd: Option<u64> },
+    /// The response has the state of the job. `hint` is the delay until the next poll, if the service named one. `inside` has the results if this
+    /// kind of service sends them in this response.
+    Told { state: JobState, hint: Option<Duration>, cost_microusd: Option<u64>, inside: Option<Inside> },
     /// The poll failed, and the next one may succeed. `is_refusal` is true if the service refuses to answer, such as for a wrong key.
     Untold { reason: String, wait: Option<Duration>, is_refusal: bool },
     /// The service does not know the job.
     Gone(String),
+}
+
+/// The results that a response contains.
+pub(super) struct Inside {
+    /// The files in their order. One that could not be read is an error, and does not affect the others.
+    pub files: Vec<Result<Spooled, BodyFault>>,
+    /// The memory that is reserved for the files and their inspection.
+    pub share: Reservation,
 }
 
 /// Whether the service stopped the job.
@@ -100,12 +116,14 @@ impl RemoteProvider {
     ) -> Result<(JobFields, Option<u64>), Failure> {
         let reserved = self.ready(1, 0)?;
         let key = self.key().await?;
-        let model = call.request.params.model.as_deref().or(self.config.model_for("video"));
-        let (inputs, held) = match call.request.inputs.as_slice() {
+        let model = call.work.model().or(self.config.model_for(call.work.service()));
+        let (inputs, held) = match call.work.inputs() {
             [] => (Vec::new(), None),
             files => self.read_inputs(files.to_vec()).await.map(|(inputs, held)| (inputs, Some(held)))?,
         };
-        let request = self.job_request(call.wire.submit(&call.request, model, inputs), key.as_ref())?;
+        let submission = call.wire.submit(&call.work, model, &self.config.own.settings, inputs);
+        let submission = submission.ok_or_else(|| self.takes_no_job(&call.work))?;
+        let request = self.job_request(submission, key.as_ref())?;
         call.progress.report(0.0, format!("submitting to {}", self.config.name));
         let exchange = self.equipment.http.send(request, Reach::Anywhere, leaves).await;
         let exchange = exchange.map_err(|error| self.not_answered(error))?;
@@ -130,14 +148,14 @@ impl RemoteProvider {
             }
             let words = shown(&refusal.message, key.as_ref());
             let message = format!("{} answered without naming a job: {words}", self.config.name);
-            let hint = "reel retry submits it again, and may pay again";
-            return Err(Failure::new(refusal.class, message, hint).status(status.as_u16()));
+            return Err(Failure::new(refusal.class, message, self.resubmit_hint()).status(status.as_u16()));
         }
         Err(self.refused(refusal, status, key.as_ref()))
     }
 
     /// Asks the service for the state of a job.
-    pub(super) async fn poll(&self, wire: &dyn JobWire, fields: &JobFields) -> Poll {
+    pub(super) async fn poll(&self, call: &Call<'_>, fields: &JobFields) -> Poll {
+        let wire = call.wire;
         let untold = |reason: String| Poll::Untold { reason, wait: None, is_refusal: false };
         let key = match self.key().await {
             Ok(key) => key,
@@ -145,16 +163,20 @@ impl RemoteProvider {
                 return Poll::Untold { reason: failure.error.message, wait: None, is_refusal: true };
             }
         };
-        let answer = match self.ask_shortly(wire.poll(fields), key.as_ref()).await {
+        let answer = if wire.result(fields).is_some() {
+            self.ask_shortly(wire.poll(fields), key.as_ref()).await.map(|answer| (answer, None))
+        } else {
+            self.ask_for_results(call, fields, key.as_ref()).await
+        };
+        let (Short { status, headers, document }, inside) = match answer {
             Ok(answer) => answer,
             Err(reason) => return untold(reason),
         };
-        let Short { status, headers, document } = answer;
         let wait = retry_after(&headers, SystemTime::now());
         if status.is_success() {
             let hint = wire.poll_hint(&headers).or(wait);
             let cost_microusd = self.wire.cost_microusd(&headers, &document);
-            return Poll::Told { state: wire.state(&headers, &document), hint, cost_microusd };
+            return Poll::Told { state: wire.state(&headers, &document), hint, cost_microusd, inside };
         }
         let Refusal { class, message } = self.wire.refusal(status, &headers, &document);
         let reason = format!("{} (status {})", shown(&message, key.as_ref()), status.as_u16());
@@ -164,6 +186,44 @@ impl RemoteProvider {
         let passes = matches!(class, Class::Transient(_) | Class::RateLimited(_) | Class::Ambiguous)
             || status.is_server_error();
         Poll::Untold { reason, wait, is_refusal: !passes }
+    }
+
+    /// Sends a poll whose response contains the results if the job is done. Returns the reason if there is no complete response.
+    async fn ask_for_results(
+        &self,
+        call: &Call<'_>,
+        fields: &JobFields,
+        key: Option<&Secret>,
+    ) -> Result<(Short, Option<Inside>), String> {
+        let count = call.work.count();
+        let share = self.ready(count, MEMORY_BYTES).map_err(|failure| failure.error.message)?;
+        let request =
+            self.job_request(call.wire.poll(fields), key).map_err(|failure| failure.error.message)?;
+        let sent = timeout(SHORT_REQUEST, self.equipment.http.send(request, Reach::Anywhere, || ())).await;
+        let exchange = sent.map_err(|_| silent())?.map_err(|error: SendError| error.to_string())?;
+        let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
+        if !status.is_success() {
+            let document = Document::of_error(&exchange.error_text().await);
+            return Ok((Short { status, headers, document }, None));
+        }
+        let in_memory = count as usize + OTHER_PICTURES;
+        let limits = BodyLimits { in_memory, pictures: MAX_PICTURES, picture_bytes: MAX_PICTURE_BYTES };
+        let (field, spools) = (self.wire.picture_field(), self.equipment.spools.clone());
+        let read = exchange
+            .read_with(|_| (), move |chunks| read_answer(chunks, field, &spools, limits, &mut |_, _| ()))
+            .await;
+        let Answer { document, pictures, cut, is_too_large, .. } = read.ok_or("reading the answer failed")?;
+        if let Some(reason) = cut {
+            return Err(reason);
+        }
+        if is_too_large {
+            return Err("the answer is larger than any result".to_owned());
+        }
+        let mut pictures: Vec<_> = pictures.into_iter().map(Some).collect();
+        let items = self.wire.items(&document, &self.remote.base_url);
+        let numbers = items.iter().filter_map(Item::number);
+        let files = numbers.filter_map(|number| pictures.get_mut(number)?.take()).collect();
+        Ok((Short { status, headers, document }, Some(Inside { files, share })))
     }
 
     /// Asks the service to stop a job of a cancelled task. A 404 or 410 counts as stopped.
@@ -206,9 +266,7 @@ impl RemoteProvider {
             let document = Document::of_error(&exchange.error_text().await);
             Ok(Short { status, headers, document })
         };
-        timeout(SHORT_REQUEST, asking)
-            .await
-            .unwrap_or_else(|_| Err(format!("no answer within {} s", SHORT_REQUEST.as_secs())))
+        timeout(SHORT_REQUEST, asking).await.unwrap_or_else(|_| Err(silent()))
     }
 
     fn job_request(&self, request: JobRequest, key: Option<&Secret>) -> Result<Request, Failure> {
@@ -244,8 +302,27 @@ impl RemoteProvider {
             Class::Quota => format!("{name}'s account has nothing left: top it up, then reel retry"),
             Class::Invalid => "change the request, or the provider's model".to_owned(),
             Class::Transient(_) | Class::RateLimited(_) => "the task is tried again".to_owned(),
-            _ => "reel retry submits it again, and may pay again".to_owned(),
+            _ => self.resubmit_hint().to_owned(),
         };
         Failure::new(class, format!("{name}: {}", shown(&message, key.as_ref())), hint)
     }
+
+    /// The hint for a job of which nothing is left.
+    pub(super) const fn resubmit_hint(&self) -> &'static str {
+        if self.config.is_paid {
+            "reel retry submits it again, and may pay again"
+        } else {
+            "reel retry submits it again"
+        }
+    }
+
+    /// The failure if this kind of service takes no jobs for this work.
+    pub(super) fn takes_no_job(&self, work: &JobWork) -> Failure {
+        let message = format!("{} takes no jobs for the service {}", self.config.name, work.service());
+        Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
+    }
+}
+
+fn silent() -> String {
+    format!("no answer within {} s", SHORT_REQUEST.as_secs())
 }

@@ -48,8 +48,8 @@ impl RemoteProvider {
         if !status.is_success() {
             return Err(format!("it does not list its jobs (status {})", status.as_u16()));
         }
-        let model = call.request.params.model.as_deref().or(self.config.model_for("video"));
-        let mut found = call.wire.found(&document, Sought { request: &call.request, model, since });
+        let model = call.work.model().or(self.config.model_for(call.work.service()));
+        let mut found = call.wire.found(&document, Sought { work: &call.work, model, since });
         found.retain(|fields| !self.equipment.known_jobs.holds(&self.config.name, fields));
         match (found.pop(), found.is_empty()) {
             (Some(fields), true) => Ok(Some(fields)),
