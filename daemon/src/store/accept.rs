@@ -10,7 +10,7 @@ use super::{
     columns::{cache_number, notes_text, source_name, state_at, to_json},
     inputs::{BadInput, bad_input, insert_inputs},
     origin::save_ids,
-    steps::insert_outputs,
+    transitions::insert_outputs,
 };
 use crate::domain::{Fingerprint, Inputs, StepOf};
 

@@ -13,11 +13,11 @@ pub(super) const LEFT: &str = "left:";
 
 /// The remote job of an attempt, in the encoding of the module that reads it. It may hold signed addresses, so `Debug` masks it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RemoteId(pub String);
+pub struct EncodedRemoteJob(pub String);
 
-impl std::fmt::Debug for RemoteId {
+impl std::fmt::Debug for EncodedRemoteJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RemoteId(***)")
+        f.write_str("EncodedRemoteJob(***)")
     }
 }
 
@@ -37,7 +37,7 @@ pub struct Start {
     /// The model of the provider.
     pub model: Option<String>,
     /// The remote job of an earlier attempt. This attempt fetches it before it sends a new request.
-    pub remote_id: Option<RemoteId>,
+    pub remote_id: Option<EncodedRemoteJob>,
 }
 
 /// Writes that a task is running. It must be committed before a request leaves for a provider.
@@ -65,7 +65,7 @@ pub fn set_remote_id(
     connection: &Connection,
     task: TaskId,
     number: u32,
-    remote_id: Option<&RemoteId>,
+    remote_id: Option<&EncodedRemoteJob>,
 ) -> Result<(), StoreError> {
     let mut statement =
         connection.prepare_cached("UPDATE attempts SET remote_id = ? WHERE task = ? AND number = ?")?;

@@ -5,7 +5,7 @@
 //!
 //! `thread`, `group` and `upkeep` are the writer. `open`, `shape` and `aside` open a database, and rename it if it cannot be read. `origin` detects
 //! that it is not the home's former journal, and `files` that its files were moved or deleted. `attempts`, `artifacts`, `inputs` and `entries` are
-//! tables. `accept`, `steps`, `query`, `recover` and `history` write, read and drop tasks with the rows that belong to them.
+//! tables. `accept`, `transitions`, `query`, `recover` and `history` write, read and drop tasks with the rows that belong to them.
 
 mod accept;
 mod artifacts;
@@ -24,8 +24,8 @@ mod origin;
 mod query;
 mod recover;
 mod shape;
-mod steps;
 mod thread;
+mod transitions;
 mod unsynced;
 mod upkeep;
 
@@ -35,7 +35,7 @@ pub use self::{
         ArtifactRow, Dropped, artifact, artifacts_after, drop_artifact, drop_unpinned, evictable,
         insert_artifact, totals, touch,
     },
-    attempts::{RemoteId, Start, UNREACHED, set_remote_id, start},
+    attempts::{EncodedRemoteJob, Start, UNREACHED, set_remote_id, start},
     entries::{Entry, drop_entries, entry, insert_entry},
     error::StoreError,
     files::Lost,
@@ -49,6 +49,6 @@ pub use self::{
         output_digests, view, views,
     },
     recover::{Recovered, Recovery, load, recover},
-    steps::{Finish, Step, finish, step},
     thread::Store,
+    transitions::{Finish, Transition, finish, record_transition},
 };

@@ -4,7 +4,7 @@ use reel_protocol::{BatchId, HoldReason, TaskId, TaskState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Dependencies, NewTask, RemoteId, StoreError,
+    Dependencies, EncodedRemoteJob, NewTask, StoreError,
     accept::KnownStates,
     columns::{cache_mode, hold_at, json_at, state_at},
     origin::ids_below,
@@ -37,7 +37,7 @@ pub struct Recovered {
     /// When the last attempt ended. The wait for the next one counts from it.
     pub attempt_ended: Option<Timestamp>,
     /// The remote job of its last attempt, whether that has ended or not.
-    pub remote_id: Option<RemoteId>,
+    pub remote_id: Option<EncodedRemoteJob>,
     /// Providers that the task left for another one since it was accepted or retried, with the reasons.
     pub refused_by: Vec<Refused>,
     /// Its unfinished dependencies, or the one that did not succeed.
@@ -56,15 +56,15 @@ pub struct Recovery {
     /// The next id must not be below this.
     pub ids_below: u64,
     /// Providers and the times of requests to them, oldest first, within the last two minutes.
-    pub asked: Vec<(String, Timestamp)>,
+    pub recent_requests: Vec<(String, Timestamp)>,
 }
 
 /// Age of the oldest request that is read, in milliseconds. `requests_per_minute` is the only limit over time; two minutes allow for clocks that
 /// differ.
-const ASKED_MS: u64 = 2 * 60 * 1_000;
+const RECENT_MS: u64 = 2 * 60 * 1_000;
 
 /// Most requests that are read. No service allows so many in a minute.
-const MOST_ASKED: u32 = 100_000;
+const MOST_RECENT_REQUESTS: u32 = 100_000;
 
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
      attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
@@ -92,16 +92,21 @@ pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
     let counts = statement
         .query_map([], |row| Ok((state_at(row, 0)?, row.get(1)?)))?
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Recovery { unfinished, counts, ids_below: ids_below(connection)?, asked: asked(connection)? })
+    Ok(Recovery {
+        unfinished,
+        counts,
+        ids_below: ids_below(connection)?,
+        recent_requests: recent_requests(connection)?,
+    })
 }
 
-fn asked(connection: &Connection) -> Result<Vec<(String, Timestamp)>, StoreError> {
-    let since = Timestamp::now().unix_ms().saturating_sub(ASKED_MS);
+fn recent_requests(connection: &Connection) -> Result<Vec<(String, Timestamp)>, StoreError> {
+    let since = Timestamp::now().unix_ms().saturating_sub(RECENT_MS);
     let mut statement = connection.prepare(
         "SELECT provider, started_ms FROM attempts WHERE provider IS NOT NULL AND started_ms > ? ORDER BY started_ms LIMIT ?",
     )?;
     let row = |row: &Row<'_>| Ok((row.get(0)?, Timestamp::from_unix_ms(row.get(1)?)));
-    Ok(statement.query_map([since, MOST_ASKED.into()], row)?.collect::<Result<Vec<_>, _>>()?)
+    Ok(statement.query_map([since, MOST_RECENT_REQUESTS.into()], row)?.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// Returns one task with all that the tracker needs to run it again; None if it does not exist.
@@ -181,7 +186,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         created: Timestamp::from_unix_ms(row.get(23)?),
         not_before: time(20)?,
         attempt_ended: time(24)?,
-        remote_id: row.get::<_, Option<String>>(21)?.map(RemoteId),
+        remote_id: row.get::<_, Option<String>>(21)?.map(EncodedRemoteJob),
         refused_by: refused_at(row, 22)?,
         open: Ok(Vec::new()),
     })

@@ -27,12 +27,12 @@ mod queue;
 mod references;
 mod replan;
 mod restart;
-mod step;
 mod steps;
 mod surroundings;
 mod time;
 mod timers;
 mod todo;
+mod transition;
 mod view;
 mod wait;
 
@@ -53,7 +53,9 @@ use crate::domain::Target;
 use self::{accept::Arriving, attempt::Run, drain::Draining, history::OpenBatch, timers::Timers};
 pub use self::{
     drain::STOP,
-    effect::{AfterStep, Answer, Attempt, Effect, Keep, Outcome, Shown, Submission, Taken, Unplanned, Write},
+    effect::{
+        AfterTransition, Answer, Attempt, Effect, Keep, Outcome, Shown, Submission, Taken, Unplanned, Write,
+    },
     event::{AttemptEnd, Event, Intake, PlannedTask, RequestId, RunId, WaitOn},
     restart::Restart,
     surroundings::{Closed, Surroundings},
@@ -215,7 +217,9 @@ impl<S: Surroundings> Machine<S> {
             Write::Hit { request, row } => self.hit_written(request, row, outcome.map(drop)),
             Write::FindRequest { request, refusal, .. } => self.request_found(*request, refusal, &outcome),
             Write::Start { start, run } => self.start_written(start, *run, outcome.map(drop)),
-            Write::Step { step, then } => self.step_written(write, step, *then, outcome.map(drop)),
+            Write::Transition { transition, then } => {
+                self.transition_written(write, transition, *then, outcome.map(drop));
+            }
             Write::Finish(finish) => self.finish_written(write, finish, outcome.map(drop)),
             Write::Results { run, made, maker, cost, lost, ends } => match outcome {
                 Ok(_) => self.results_written(*run, made, (*maker, *cost), ends),

@@ -92,7 +92,7 @@ fn tasks_of(write: &Write) -> Vec<TaskId> {
     match write {
         Write::Accept(submission) => submission.rows.iter().map(|row| row.id).collect(),
         Write::Start { start, .. } => vec![start.id],
-        Write::Step { step, .. } => vec![step.id],
+        Write::Transition { transition, .. } => vec![transition.id],
         Write::Finish(finish) => vec![finish.id],
         Write::Results { ends, maker, .. } => ends.iter().map(|end| end.id).chain(*maker).collect(),
         _ => Vec::new(),
@@ -267,12 +267,12 @@ pub fn told_write(write: &Write) -> String {
                 start.id, start.provider, start.rev
             )
         }
-        Write::Step { step, then } => format!(
-            "step of task {} to {} {:?}, rev {}, then {then:?}",
-            step.id,
-            step.state.name(),
-            step.hold_reason,
-            step.rev
+        Write::Transition { transition, then } => format!(
+            "transition of task {} to {} {:?}, rev {}, then {then:?}",
+            transition.id,
+            transition.state.name(),
+            transition.hold_reason,
+            transition.rev
         ),
         Write::Finish(finish) => {
             let code = finish.error.as_ref().map(|error| error.code.clone());

@@ -181,7 +181,7 @@ impl World {
     fn commit_one(&mut self, write: &Arc<Write>) -> Result<Result<Outcome, StoreError>, Wrong> {
         let id = match &**write {
             Write::Start { start, .. } => Some(start.id),
-            Write::Step { step, .. } => Some(step.id),
+            Write::Transition { transition, .. } => Some(transition.id),
             Write::Finish(finish) => Some(finish.id),
             _ => None,
         };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use reel_protocol::{Digest, HoldReason, TaskId, TaskState};
 use reeld::{
     domain::Reference,
-    store::{self, Recovery, Step, StoreError},
+    store::{self, Recovery, StoreError, Transition},
     tasks::{
         apply,
         machine::{Outcome, Write},
@@ -74,11 +74,11 @@ impl Journal {
         store::recover(&self.0).unwrap()
     }
 
-    /// Commits the steps of a restart, all or none.
-    pub fn commit_steps(&self, steps: &[Step]) {
+    /// Commits the transitions of a restart, all or none.
+    pub fn commit_transitions(&self, transitions: &[Transition]) {
         self.0.execute_batch("BEGIN").unwrap();
-        for step in steps {
-            store::step(&self.0, step).unwrap();
+        for transition in transitions {
+            store::record_transition(&self.0, transition).unwrap();
         }
         self.0.execute_batch("COMMIT").unwrap();
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reel_protocol::{TaskId, TaskState};
-use reeld::tasks::machine::{AfterStep, Outcome, RunId, Write};
+use reeld::tasks::machine::{AfterTransition, Outcome, RunId, Write};
 
 use super::{
     journal::{Journal, TaskRow},
@@ -78,21 +78,21 @@ impl Model {
     pub fn committing(&mut self, write: &Write, before: Option<&TaskRow>) -> Result<(), Wrong> {
         let Some(before) = before else { return Ok(()) };
         let after = match write {
-            Write::Step { step, then } => {
-                if *then != AfterStep::Required {
+            Write::Transition { transition, then } => {
+                if *then != AfterTransition::Required {
                     // A person, or a program on a person's behalf, decided this.
                     self.allow(before);
                 } else if before.is_unknown
                     && before.state == TaskState::Held
-                    && step.state != TaskState::Held
+                    && transition.state != TaskState::Held
                 {
                     return Err(format!(
                         "task {} may have been paid, and becomes {} though nobody decided it",
                         before.id,
-                        step.state.name()
+                        transition.state.name()
                     ));
                 }
-                step.state
+                transition.state
             }
             Write::Start { .. } => TaskState::Running,
             Write::Finish(finish) => {
@@ -101,7 +101,7 @@ impl Model {
             }
             _ => return Ok(()),
         };
-        if before.state.is_finished() && !matches!(write, Write::Step { .. }) {
+        if before.state.is_finished() && !matches!(write, Write::Transition { .. }) {
             return Err(format!("task {} is over, and becomes {}", before.id, after.name()));
         }
         Ok(())

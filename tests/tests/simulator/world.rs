@@ -235,7 +235,7 @@ impl World {
             if self.dies_here(10) {
                 continue;
             }
-            self.journal.commit_steps(&restart.steps());
+            self.journal.commit_transitions(&restart.transitions());
             if self.dies_here(10) {
                 continue;
             }

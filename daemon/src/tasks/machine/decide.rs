@@ -3,7 +3,7 @@
 use reel_protocol::{HoldReason, TaskId, TaskState};
 
 use super::{
-    AfterStep, Answer, Effect, Machine, Outcome, RequestId, Surroundings, Todo, Write, restart::revived,
+    AfterTransition, Answer, Effect, Machine, Outcome, RequestId, Surroundings, Todo, Write, restart::revived,
 };
 use crate::{
     store::{Recovered, StoreError},
@@ -40,7 +40,7 @@ impl<S: Surroundings> Machine<S> {
         if let Some(rule) = rule_against(decision, state) {
             return self.refuse(request, TaskRefusal::IllegalState { id, state, rule });
         }
-        let then = AfterStep::Decided(request);
+        let then = AfterTransition::Decided(request);
         match decision {
             Decision::Cancel => {
                 let error = self.what_is_given_up(id);
@@ -48,25 +48,25 @@ impl<S: Surroundings> Machine<S> {
                 self.when_settled(id, Todo::Show { request });
             }
             Decision::Hold if state == TaskState::Held => self.answer(request, Answer::Task(id)),
-            Decision::Hold => self.step_then(id, then, |step| {
-                step.state = TaskState::Held;
-                step.hold_reason = Some(HoldReason::User);
+            Decision::Hold => self.transition_then(id, then, |transition| {
+                transition.state = TaskState::Held;
+                transition.hold_reason = Some(HoldReason::User);
             }),
             Decision::Release | Decision::Retry => {
                 if self.is_unknown(id) {
                     self.allow_asking_again(id);
                 }
                 let state = self.state_to_queue(id);
-                self.step_then(id, then, |step| {
-                    step.state = state;
-                    step.hold_reason = None;
-                    step.not_before = None;
-                    step.deaths = 0;
-                    step.attempts_left = step.attempts_left.max(1);
+                self.transition_then(id, then, |transition| {
+                    transition.state = state;
+                    transition.hold_reason = None;
+                    transition.not_before = None;
+                    transition.deaths = 0;
+                    transition.attempts_left = transition.attempts_left.max(1);
                 });
             }
             Decision::SetPriority(priority) => {
-                self.step_then(id, then, |step| step.priority = priority);
+                self.transition_then(id, then, |transition| transition.priority = priority);
             }
         }
     }
@@ -170,12 +170,12 @@ impl<S: Surroundings> Machine<S> {
         self.allow_asking_again(id);
         self.dependencies.add(id, open);
         let (state, attempts_left) = (self.state_to_queue(id), self.limits.default_attempts);
-        self.step_then(id, AfterStep::Retried(request), |step| {
-            step.is_retry = true;
-            step.state = state;
-            step.not_before = None;
-            step.deaths = 0;
-            step.attempts_left = attempts_left;
+        self.transition_then(id, AfterTransition::Retried(request), |transition| {
+            transition.is_retry = true;
+            transition.state = state;
+            transition.not_before = None;
+            transition.deaths = 0;
+            transition.attempts_left = attempts_left;
         });
         Ok(())
     }

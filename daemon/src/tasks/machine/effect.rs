@@ -11,7 +11,9 @@ use super::{Moment, RequestId, RunId};
 use crate::{
     cache::{Key, Made},
     domain::{Cost, Fingerprint, Reference, Refused, RemoteJob},
-    store::{self, Accepted, Finish, NewTask, Pruned, Recovered, RemoteId, Start, Step, StoreError},
+    store::{
+        self, Accepted, EncodedRemoteJob, Finish, NewTask, Pruned, Recovered, Start, StoreError, Transition,
+    },
     tasks::{Candidate, Drained, Lost, PlanSpec, PlanTasks, TaskRefusal},
 };
 
@@ -164,11 +166,11 @@ pub enum Write {
         run: Option<RunId>,
     },
     /// Changes the state or another column of a task.
-    Step {
+    Transition {
         /// The new values of the task, with its next revision.
-        step: Step,
+        transition: Transition,
         /// What follows after the commit.
-        then: AfterStep,
+        then: AfterTransition,
     },
     /// Records the end of a task.
     Finish(Finish),
@@ -196,7 +198,7 @@ pub enum Write {
         /// The number of the attempt among the attempts of the task.
         number: u32,
         /// The remote job. `None` once the provider holds none.
-        remote_id: Option<RemoteId>,
+        remote_id: Option<EncodedRemoteJob>,
     },
     /// Removes a finished task from the history.
     Remove {
@@ -247,14 +249,14 @@ pub struct Submission {
     pub rows: Vec<NewTask>,
 }
 
-/// What follows from a step of a task, once it is committed or refused.
+/// What follows from a transition of a task, once it is committed or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AfterStep {
-    /// No request waits for the step, and it must not be lost. If the journal refuses it, it is retried.
+pub enum AfterTransition {
+    /// No request waits for the transition, and it must not be lost. If the journal refuses it, it is retried.
     Required,
-    /// The step is a decision. Its request is answered.
+    /// The transition is a decision. Its request is answered.
     Decided(RequestId),
-    /// The step queues a finished task again. Its request is answered.
+    /// The transition queues a finished task again. Its request is answered.
     Retried(RequestId),
 }
 

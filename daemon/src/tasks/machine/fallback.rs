@@ -11,7 +11,7 @@ use reel_protocol::{TaskError, TaskId, TaskNote, TaskState};
 use super::{Machine, Surroundings, Todo, queue::is_unknown};
 use crate::{
     domain::{Refused, Target},
-    store::Step,
+    store::Transition,
     tasks::{again::is_of_the_provider, end::End, flights::Left, live::LiveTask},
 };
 
@@ -94,20 +94,20 @@ impl<S: Surroundings> Machine<S> {
     pub(super) fn leave_provider_now(&mut self, id: TaskId, from: String, error: TaskError) {
         let state = self.live.get(&id).map(|task| task.state);
         if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
-            self.step(id, move |step| {
-                step.state = TaskState::Queued;
-                step.not_before = None;
-                step.left_provider = Some(from);
-                step.attempt_outcome = Some(error.code.clone());
-                step.error = Some(error);
-                step.attempts_left = step.attempts_left.max(1);
+            self.transition(id, move |transition| {
+                transition.state = TaskState::Queued;
+                transition.not_before = None;
+                transition.left_provider = Some(from);
+                transition.attempt_outcome = Some(error.code.clone());
+                transition.error = Some(error);
+                transition.attempts_left = transition.attempts_left.max(1);
             });
         }
     }
 
-    /// Applies a committed step in which the task leaves a provider.
-    pub(super) fn leave_provider(&mut self, step: &Step) {
-        let (id, Some(from)) = (step.id, &step.left_provider) else { return };
+    /// Applies a committed transition in which the task leaves a provider.
+    pub(super) fn leave_provider(&mut self, transition: &Transition) {
+        let (id, Some(from)) = (transition.id, &transition.left_provider) else { return };
         let Some(task) = self.live.get_mut(&id) else { return };
         if task.plan.candidates.iter().any(|candidate| *candidate.provider != **from) {
             task.plan.candidates.retain(|candidate| *candidate.provider != **from);
@@ -115,7 +115,7 @@ impl<S: Surroundings> Machine<S> {
         // The next provider is the first that has the model.
         let next = task.plan.candidates.iter().position(|candidate| candidate.is_alternative);
         task.plan.candidates.drain(..next.unwrap_or(0));
-        let reason = step.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+        let reason = transition.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
         task.refused_by.push(Refused { provider: from.clone(), reason });
         self.leave_flight_for_another_key(&BTreeSet::from([id]));
     }

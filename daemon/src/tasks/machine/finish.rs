@@ -118,7 +118,7 @@ impl<S: Surroundings> Machine<S> {
     pub(super) fn stop_waiting(&mut self, id: TaskId) {
         let Some(task) = self.live.get(&id).filter(|task| task.state == TaskState::Waiting) else { return };
         if task.plan.references.is_empty() {
-            self.step(id, |step| step.state = TaskState::Queued);
+            self.transition(id, |transition| transition.state = TaskState::Queued);
         } else {
             self.resolve_references(id);
         }

@@ -7,7 +7,7 @@ use reel_protocol::{ErrorCode, TaskError, TaskId, TaskState};
 use super::{Answer, Machine, RequestId, RunId, Surroundings, Todo, Write};
 use crate::{
     domain::RemoteJob,
-    store::{Recovered, RemoteId},
+    store::{EncodedRemoteJob, Recovered},
     tasks::end::task_error,
 };
 
@@ -19,12 +19,12 @@ impl Recovered {
 }
 
 /// Returns the remote job in the form of the journal. None if there is none, or if it is too long.
-pub(super) fn remote_id(job: Option<&RemoteJob>) -> Option<RemoteId> {
+pub(super) fn remote_id(job: Option<&RemoteJob>) -> Option<EncodedRemoteJob> {
     let text = job?.encode();
     if text.is_none() {
         tracing::warn!("what the provider holds is too long for the journal; a restart will not know of it");
     }
-    text.map(RemoteId)
+    text.map(EncodedRemoteJob)
 }
 
 impl<S: Surroundings> Machine<S> {

@@ -203,12 +203,12 @@ impl<S: Surroundings> Machine<S> {
     pub(super) fn hold_now(&mut self, id: TaskId, error: TaskError) {
         let state = self.live.get(&id).map(|task| task.state);
         if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
-            self.step(id, move |step| {
-                step.state = TaskState::Held;
-                step.hold_reason = Some(HoldReason::OutcomeUnknown);
-                step.not_before = None;
-                step.attempt_outcome = Some(error.code.clone());
-                step.error = Some(error);
+            self.transition(id, move |transition| {
+                transition.state = TaskState::Held;
+                transition.hold_reason = Some(HoldReason::OutcomeUnknown);
+                transition.not_before = None;
+                transition.attempt_outcome = Some(error.code.clone());
+                transition.error = Some(error);
             });
         }
     }
@@ -228,16 +228,16 @@ impl<S: Surroundings> Machine<S> {
         let Some(task) = self.live.get_mut(&id) else { return };
         task.unreached += u32::from(is_unreached);
         match task.state {
-            TaskState::Running => self.step(id, move |step| {
-                step.state = TaskState::Queued;
-                step.not_before = not_before;
-                step.attempt_outcome = Some(match &error {
+            TaskState::Running => self.transition(id, move |transition| {
+                transition.state = TaskState::Queued;
+                transition.not_before = not_before;
+                transition.attempt_outcome = Some(match &error {
                     Some(_) if is_unreached => UNREACHED.to_owned(),
                     Some(error) => error.code.clone(),
                     None => "stopped".to_owned(),
                 });
-                step.error = error;
-                step.attempts_left += u32::from(!is_counted);
+                transition.error = error;
+                transition.attempts_left += u32::from(!is_counted);
             }),
             // The task had taken over an attempt, and its own row of the attempt was not committed.
             TaskState::Queued => match not_before {

@@ -61,7 +61,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Sets the plan that was made with the completed params. The params are journaled with the step that ends the waiting.
+    /// Sets the plan that was made with the completed params. The params are journaled with the transition that ends the waiting.
     pub(super) fn resolve_now(&mut self, id: TaskId, plan: Plan) {
         let Some(task) = self.live.get_mut(&id) else { return };
         if task.state != TaskState::Waiting || task.plan.references.is_empty() {
@@ -69,9 +69,9 @@ impl<S: Surroundings> Machine<S> {
         }
         let resolved = (plan.params.clone(), plan.inputs.clone());
         task.plan = plan;
-        self.step(id, |step| {
-            step.state = TaskState::Queued;
-            step.resolved = Some(resolved);
+        self.transition(id, |transition| {
+            transition.state = TaskState::Queued;
+            transition.resolved = Some(resolved);
         });
     }
 }

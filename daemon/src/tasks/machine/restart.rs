@@ -6,7 +6,7 @@ use reel_protocol::{ErrorCode, HoldReason, TaskError, TaskId, TaskState};
 
 use super::{Effect, Machine, Now, Surroundings, Todo};
 use crate::{
-    store::{Dependencies, NewTask, Recovered, Recovery, Step},
+    store::{Dependencies, NewTask, Recovered, Recovery, Transition},
     tasks::{
         Plan, PlanRefusal, PlanSpec, PlanTasks,
         crash::{AfterCrash, OpenAttempt, after_crash},
@@ -32,14 +32,14 @@ impl Recovered {
 
 type Planned = Result<Plan, PlanRefusal>;
 
-/// The tasks of an earlier daemon. The steps must be committed before [`Machine::take_up`] is called.
+/// The tasks of an earlier daemon. The transitions must be committed before [`Machine::take_up`] is called.
 #[derive(Debug)]
 pub struct Restart {
     rows: Vec<(Recovered, Planned)>,
     counts: Vec<(TaskState, u64)>,
     ids_below: u64,
     cut: HashSet<TaskId>,
-    steps: Arc<Vec<Step>>,
+    transitions: Arc<Vec<Transition>>,
 }
 
 impl Restart {
@@ -53,19 +53,19 @@ impl Restart {
         };
         let mut rows: Vec<_> = unfinished.into_iter().map(plan).collect();
         let cut = rows.iter_mut().filter(|(row, _)| row.task.state == TaskState::Running);
-        let steps: Vec<_> = cut.map(|(row, plan)| cut_short(row, plan, now)).collect();
-        let cut = steps.iter().map(|step| step.id).collect();
-        Self { rows, counts, ids_below, cut, steps: Arc::new(steps) }
+        let transitions: Vec<_> = cut.map(|(row, plan)| cut_short(row, plan, now)).collect();
+        let cut = transitions.iter().map(|transition| transition.id).collect();
+        Self { rows, counts, ids_below, cut, transitions: Arc::new(transitions) }
     }
 
-    /// Returns the steps that must be committed first.
-    pub fn steps(&self) -> Arc<Vec<Step>> {
-        Arc::clone(&self.steps)
+    /// Returns the transitions that must be committed first.
+    pub fn transitions(&self) -> Arc<Vec<Transition>> {
+        Arc::clone(&self.transitions)
     }
 }
 
-/// Applies the crash rule to a task that was running when the daemon ended. This updates its row in memory, and returns the step for the journal.
-fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
+/// Applies the crash rule to a task that was running when the daemon ended. This updates its row in memory, and returns the transition for the journal.
+fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Transition {
     let used = row.task.provider.as_deref();
     let candidates = plan.iter().flat_map(|plan| &plan.candidates);
     let candidate = candidates.into_iter().find(|candidate| Some(&*candidate.provider) == used);
@@ -92,7 +92,7 @@ fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
     row.rev += 1;
     // The attempt did not fail by itself, so it does not count.
     row.task.attempts_left += 1;
-    Step {
+    Transition {
         id: row.task.id,
         rev: row.rev,
         at: now.wall,

@@ -91,7 +91,7 @@ pub fn apply(connection: &Connection, write: &Write) -> Result<Outcome, StoreErr
             return store::find_request(connection, client, request_id, fingerprint).map(Outcome::Found);
         }
         Write::Start { start, .. } => store::start(connection, start)?,
-        Write::Step { step, .. } => store::step(connection, step)?,
+        Write::Transition { transition, .. } => store::record_transition(connection, transition)?,
         Write::Finish(finish) => store::finish(connection, finish)?,
         Write::Results { ends, .. } => ends.iter().try_for_each(|end| store::finish(connection, end))?,
         Write::Remember { id, number, remote_id, .. } => {

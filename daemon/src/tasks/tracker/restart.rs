@@ -10,7 +10,7 @@ use super::{TaskTracker, now};
 use crate::{
     chain::chain,
     exit::Exit,
-    store::{self, Step, Store, StoreError},
+    store::{self, Store, StoreError, Transition},
     tasks::machine::Restart,
 };
 
@@ -25,13 +25,13 @@ impl TaskTracker {
                 Some(recovery) => recovery,
                 None => store.read(store::recover).await?,
             };
-            for (provider, at) in &recovery.asked {
+            for (provider, at) in &recovery.recent_requests {
                 if let Some(then) = Instant::now().checked_sub(Timestamp::now().since(*at)) {
                     permits.remember(provider, then);
                 }
             }
             let restart = Restart::new(recovery, &*plan, now(origin));
-            write_steps(&store, restart.steps()).await?;
+            write_transitions(&store, restart.transitions()).await?;
             Ok(restart)
         };
         recovered
@@ -48,12 +48,14 @@ impl TaskTracker {
     }
 }
 
-/// Journals the steps of tasks that were running when the daemon ended. If the disk is full, it tries once more, because the log is folded back by
+/// Journals the transitions of tasks that were running when the daemon ended. If the disk is full, it tries once more, because the log is folded back by
 /// then.
-async fn write_steps(store: &Store, steps: Arc<Vec<Step>>) -> Result<(), StoreError> {
+async fn write_transitions(store: &Store, transitions: Arc<Vec<Transition>>) -> Result<(), StoreError> {
     let write = || {
-        let steps = Arc::clone(&steps);
-        store.write(move |connection| steps.iter().try_for_each(|step| store::step(connection, step)))
+        let transitions = Arc::clone(&transitions);
+        store.write(move |connection| {
+            transitions.iter().try_for_each(|transition| store::record_transition(connection, transition))
+        })
     };
     match write().await {
         Err(StoreError::Full(_)) => write().await,

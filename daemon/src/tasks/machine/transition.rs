@@ -4,23 +4,30 @@ use std::sync::Arc;
 
 use reel_protocol::{HoldReason, TaskId, TaskState};
 
-use super::{AfterStep, Answer, Effect, Machine, Surroundings, Write, attempt::JOURNAL_PAUSE, timers::Timer};
+use super::{
+    AfterTransition, Answer, Effect, Machine, Surroundings, Write, attempt::JOURNAL_PAUSE, timers::Timer,
+};
 use crate::{
     chain::chain,
-    store::{Step, StoreError},
+    store::{StoreError, Transition},
     tasks::{Decision, TaskRefusal, live::LONGEST_DELAY, state::is_legal},
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// Changes a task with a step that must not be lost. If the journal refuses the step, it is retried.
-    pub(super) fn step(&mut self, id: TaskId, change: impl FnOnce(&mut Step)) {
-        self.step_then(id, AfterStep::Required, change);
+    /// Changes a task with a transition that must not be lost. If the journal refuses the transition, it is retried.
+    pub(super) fn transition(&mut self, id: TaskId, change: impl FnOnce(&mut Transition)) {
+        self.transition_then(id, AfterTransition::Required, change);
     }
 
-    /// Changes a task with a step, after whose commit `then` follows. An illegal transition is not written; a decision that leads to one is refused.
-    pub(super) fn step_then(&mut self, id: TaskId, then: AfterStep, change: impl FnOnce(&mut Step)) {
+    /// Changes a task with a transition, after whose commit `then` follows. An illegal transition is not written; a decision that leads to one is refused.
+    pub(super) fn transition_then(
+        &mut self,
+        id: TaskId,
+        then: AfterTransition,
+        change: impl FnOnce(&mut Transition),
+    ) {
         let Some(task) = self.live.get_mut(&id) else { return };
-        let mut step = Step {
+        let mut transition = Transition {
             id,
             rev: task.rev + 1,
             at: self.now.wall,
@@ -36,56 +43,56 @@ impl<S: Surroundings> Machine<S> {
             error: None,
             resolved: None,
         };
-        change(&mut step);
-        if step.state != task.state && !is_legal(task.state, step.state) {
-            let (from, to) = (task.state.name(), step.state.name());
+        change(&mut transition);
+        if transition.state != task.state && !is_legal(task.state, transition.state) {
+            let (from, to) = (task.state.name(), transition.state.name());
             tracing::error!(task = id.0, from, to, "an illegal transition was asked for");
-            if let AfterStep::Decided(request) | AfterStep::Retried(request) = then {
+            if let AfterTransition::Decided(request) | AfterTransition::Retried(request) = then {
                 let rule = "its state does not allow it";
-                self.refuse(request, TaskRefusal::IllegalState { id, state: step.state, rule });
+                self.refuse(request, TaskRefusal::IllegalState { id, state: transition.state, rule });
             }
             return;
         }
         task.is_committing = true;
-        // The task must not start while its step is pending. `settle_commit` queues it again.
+        // The task must not start while its transition is pending. `settle_commit` queues it again.
         self.ready.remove(id);
-        self.commit(Write::Step { step, then });
+        self.commit(Write::Transition { transition, then });
     }
 
-    pub(super) fn step_written(
+    pub(super) fn transition_written(
         &mut self,
         write: &Arc<Write>,
-        step: &Step,
-        then: AfterStep,
+        transition: &Transition,
+        then: AfterTransition,
         outcome: Result<(), StoreError>,
     ) {
         match (then, outcome) {
-            (AfterStep::Required, Ok(())) => self.stepped(step),
-            (AfterStep::Decided(request) | AfterStep::Retried(request), Ok(())) => {
-                self.stepped(step);
-                self.answer(request, Answer::Task(step.id));
+            (AfterTransition::Required, Ok(())) => self.apply_transition(transition),
+            (AfterTransition::Decided(request) | AfterTransition::Retried(request), Ok(())) => {
+                self.apply_transition(transition);
+                self.answer(request, Answer::Task(transition.id));
             }
-            (AfterStep::Required, Err(error)) => {
+            (AfterTransition::Required, Err(error)) => {
                 tracing::error!(
-                    task = step.id.0,
+                    task = transition.id.0,
                     error = chain(&error),
-                    "a step of a task could not be journaled; trying again"
+                    "a transition of a task could not be journaled; trying again"
                 );
                 self.timers.add(self.now.moment + JOURNAL_PAUSE, Timer::Write(Arc::clone(write)));
             }
-            (AfterStep::Decided(request), Err(error)) => {
-                self.settle_commit(step.id);
-                self.refuse(request, error_of(step.id, error));
+            (AfterTransition::Decided(request), Err(error)) => {
+                self.settle_commit(transition.id);
+                self.refuse(request, error_of(transition.id, error));
             }
-            (AfterStep::Retried(request), Err(error)) => {
-                let deferred = self.take_back_retry(step.id);
+            (AfterTransition::Retried(request), Err(error)) => {
+                let deferred = self.take_back_retry(transition.id);
                 match error {
                     // The task has left the history, or was retried and has ended since its row was read. The row is read again.
-                    StoreError::NoTask(_) => self.decide_finished(request, step.id, Decision::Retry),
+                    StoreError::NoTask(_) => self.decide_finished(request, transition.id, Decision::Retry),
                     error => self.refuse(request, error),
                 }
                 for todo in deferred {
-                    self.perform(step.id, todo);
+                    self.perform(transition.id, todo);
                 }
             }
         }
@@ -102,29 +109,29 @@ impl<S: Surroundings> Machine<S> {
         task.map(|task| task.deferred).unwrap_or_default()
     }
 
-    fn stepped(&mut self, step: &Step) {
-        let id = step.id;
+    fn apply_transition(&mut self, transition: &Transition) {
+        let id = transition.id;
         let Some(task) = self.live.get_mut(&id) else { return };
-        let from = std::mem::replace(&mut task.state, step.state);
-        task.rev = step.rev;
-        if step.state != TaskState::Running {
+        let from = std::mem::replace(&mut task.state, transition.state);
+        task.rev = transition.rev;
+        if transition.state != TaskState::Running {
             task.progress = reel_protocol::Progress::default();
         }
-        let was_held = std::mem::replace(&mut task.hold_reason, step.hold_reason);
-        task.not_before = step.not_before;
-        task.priority = step.priority;
-        task.attempts_left = step.attempts_left;
-        task.deaths = step.deaths;
-        let (batch, event) = (task.batch, Box::new(task.event(None, step.error.clone())));
-        self.count(batch, Some(from), Some(step.state));
+        let was_held = std::mem::replace(&mut task.hold_reason, transition.hold_reason);
+        task.not_before = transition.not_before;
+        task.priority = transition.priority;
+        task.attempts_left = transition.attempts_left;
+        task.deaths = transition.deaths;
+        let (batch, event) = (task.batch, Box::new(task.event(None, transition.error.clone())));
+        self.count(batch, Some(from), Some(transition.state));
         self.effects.push(Effect::Tell { event: "changed", task: event });
-        self.leave_provider(step);
-        match step.state {
+        self.leave_provider(transition);
+        match transition.state {
             TaskState::Queued => {
                 if was_held == Some(HoldReason::OutcomeUnknown) {
                     self.lead_again(id);
                 }
-                self.queue_again(step);
+                self.queue_again(transition);
             }
             TaskState::Held => self.held(id, batch),
             // Its dependencies have succeeded, and its params must be completed.
@@ -148,16 +155,16 @@ impl<S: Surroundings> Machine<S> {
         self.end_waits_for(id, batch);
     }
 
-    fn queue_again(&mut self, step: &Step) {
-        match step.not_before {
+    fn queue_again(&mut self, transition: &Transition) {
+        match transition.not_before {
             Some(until) if until > self.now.wall => {
                 let wait = until.since(self.now.wall).min(LONGEST_DELAY);
-                self.delay(step.id, self.now.moment + wait);
+                self.delay(transition.id, self.now.moment + wait);
             }
             _ => {
-                self.enter_queue(step.id);
+                self.enter_queue(transition.id);
                 // A follower may have raised the priority of its leader, and that priority may fall again.
-                if let Some(leader) = self.flights.members(step.id).first().copied() {
+                if let Some(leader) = self.flights.members(transition.id).first().copied() {
                     self.enqueue(leader);
                 }
             }

@@ -88,7 +88,7 @@ fn give_up_steps(connection: &Connection, workflow: TaskId, at: Timestamp) -> Re
 
 /// Any other transition of an unfinished task, or the retry of a finished one.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub struct Transition {
     /// The task's id.
     pub id: TaskId,
     /// The task's revision after the transition.
@@ -111,7 +111,7 @@ pub struct Step {
     pub deaths: u32,
     /// The provider that the task leaves for another one. The attempt is marked, so that the task does not return to that provider after a restart.
     pub left_provider: Option<String>,
-    /// How the open attempt ended; None if no attempt ends with this step.
+    /// How the open attempt ended; None if no attempt ends with this transition.
     pub attempt_outcome: Option<String>,
     /// Why that attempt failed.
     pub error: Option<TaskError>,
@@ -121,41 +121,41 @@ pub struct Step {
 
 /// Writes a transition of a task. Fails with [`StoreError::NoTask`] if the task has another revision by then, or has left the history.
 ///
-/// A retried task loses its deadline. A task that stays in its state keeps its error unless the step has one.
-pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
+/// A retried task loses its deadline. A task that stays in its state keeps its error unless the transition has one.
+pub fn record_transition(connection: &Connection, transition: &Transition) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?1, rev = ?2, hold_reason = ?3, not_before_ms = ?4, priority = ?5, attempts_left = ?6, deaths = ?7, \
          finished_ms = NULL, ended = NULL, error = CASE WHEN state = ?1 THEN coalesce(?8, error) ELSE ?8 END, source = NULL, \
          deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?9 AND rev = ?2 - 1",
     )?;
     let changed = statement.execute(params![
-        step.state.name(),
-        step.rev,
-        step.hold_reason.map(HoldReason::name),
-        step.not_before.map(Timestamp::unix_ms),
-        step.priority,
-        step.attempts_left,
-        step.deaths,
-        step.error.as_ref().map(to_json).transpose()?,
-        step.id.0,
+        transition.state.name(),
+        transition.rev,
+        transition.hold_reason.map(HoldReason::name),
+        transition.not_before.map(Timestamp::unix_ms),
+        transition.priority,
+        transition.attempts_left,
+        transition.deaths,
+        transition.error.as_ref().map(to_json).transpose()?,
+        transition.id.0,
     ])?;
     if changed == 0 {
-        return Err(StoreError::NoTask(step.id));
+        return Err(StoreError::NoTask(transition.id));
     }
-    if let Some(outcome) = &step.attempt_outcome {
-        let left = step.left_provider.as_ref().and(step.error.as_ref());
+    if let Some(outcome) = &transition.attempt_outcome {
+        let left = transition.left_provider.as_ref().and(transition.error.as_ref());
         let marked = left.map(|error| format!("{LEFT}{outcome}: {}", error.message));
-        end_attempt(connection, step.id, step.at, marked.as_deref().unwrap_or(outcome))?;
+        end_attempt(connection, transition.id, transition.at, marked.as_deref().unwrap_or(outcome))?;
     }
-    if let Some((params, inputs)) = &step.resolved {
+    if let Some((params, inputs)) = &transition.resolved {
         let mut statement = connection.prepare_cached("UPDATE tasks SET params = ? WHERE id = ?")?;
-        statement.execute(params![params.as_str(), step.id.0])?;
-        insert_inputs(connection, step.id, inputs)?;
+        statement.execute(params![params.as_str(), transition.id.0])?;
+        insert_inputs(connection, transition.id, inputs)?;
     }
-    if step.is_retry {
-        forget_left_providers(connection, step.id)?;
+    if transition.is_retry {
+        forget_left_providers(connection, transition.id)?;
         // Outputs of a failed attempt are no results of later attempts.
-        connection.prepare_cached("DELETE FROM outputs WHERE task = ?")?.execute([step.id.0])?;
+        connection.prepare_cached("DELETE FROM outputs WHERE task = ?")?.execute([transition.id.0])?;
     }
     Ok(())
 }
