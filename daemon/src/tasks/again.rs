@@ -15,7 +15,7 @@ const SPREAD: Duration = Duration::from_millis(500);
 
 /// From this attempt on, a rate-limited task waits at least for the backoff, up to [`LEAST_WAIT`]. Earlier ones wait only as long as the provider
 /// asked.
-const TAKEN_AT_ITS_WORD: u32 = 3;
+const BACKOFF_FROM_ATTEMPT: u32 = 3;
 const LEAST_WAIT: Duration = Duration::from_secs(30);
 
 /// The wait after a failed connection, if the provider's gate gives no time at which it opens.
@@ -73,7 +73,7 @@ pub fn next(failed: Failed) -> Next {
             let spread = Duration::from_millis(failed.spread % SPREAD.as_millis() as u64);
             // A service that keeps answering "retry at once" does not mean it, so the backoff applies.
             let least =
-                if failed.attempts < TAKEN_AT_ITS_WORD { Duration::ZERO } else { pause.min(LEAST_WAIT) };
+                if failed.attempts < BACKOFF_FROM_ATTEMPT { Duration::ZERO } else { pause.min(LEAST_WAIT) };
             let wait = wait.map_or(pause, |wait| (wait + spread).max(least));
             Next::Wait { wait, is_counted: false }
         }

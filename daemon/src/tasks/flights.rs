@@ -25,7 +25,7 @@ pub struct Flights {
 
 /// What the leaving of a task changed in its flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub enum Departure {
     /// The task was in no flight, or was a follower.
     Unchanged,
     /// The task was the leader. The field is the new leader.
@@ -46,33 +46,33 @@ impl Flights {
     }
 
     /// Removes a task from its flight. If it was the leader, the next leader is the first follower that `may_lead`, or else the first one.
-    pub fn leave(&mut self, id: TaskId, may_lead: impl Fn(TaskId) -> bool) -> Left {
-        let Some(key) = self.keys.remove(&id) else { return Left::Unchanged };
-        let Some(flight) = self.by_key.get_mut(&key) else { return Left::Unchanged };
+    pub fn leave(&mut self, id: TaskId, may_lead: impl Fn(TaskId) -> bool) -> Departure {
+        let Some(key) = self.keys.remove(&id) else { return Departure::Unchanged };
+        let Some(flight) = self.by_key.get_mut(&key) else { return Departure::Unchanged };
         if flight.leader != id {
             flight.followers.retain(|follower| *follower != id);
-            return Left::Unchanged;
+            return Departure::Unchanged;
         }
         if flight.followers.is_empty() {
             self.by_key.remove(&key);
-            return Left::Ended;
+            return Departure::Ended;
         }
-        let place = flight.followers.iter().position(|follower| may_lead(*follower)).unwrap_or(0);
-        flight.leader = flight.followers.remove(place);
-        Left::Promoted(flight.leader)
+        let position = flight.followers.iter().position(|follower| may_lead(*follower)).unwrap_or(0);
+        flight.leader = flight.followers.remove(position);
+        Departure::Promoted(flight.leader)
     }
 
     /// Makes a follower the leader of its flight. The former leader becomes its first follower.
     pub fn lead(&mut self, id: TaskId) {
         let Some(flight) = self.keys.get(&id).and_then(|key| self.by_key.get_mut(key)) else { return };
-        if let Some(place) = flight.followers.iter().position(|follower| *follower == id) {
-            flight.followers.remove(place);
+        if let Some(position) = flight.followers.iter().position(|follower| *follower == id) {
+            flight.followers.remove(position);
             flight.followers.insert(0, std::mem::replace(&mut flight.leader, id));
         }
     }
 
     /// Whether the task is queued for itself, because it is a leader or in no flight.
-    pub fn is_own(&self, id: TaskId) -> bool {
+    pub fn leads_or_alone(&self, id: TaskId) -> bool {
         self.keys.get(&id).and_then(|key| self.by_key.get(key)).is_none_or(|flight| flight.leader == id)
     }
 
@@ -98,17 +98,17 @@ mod tests {
         assert_eq!(flights.join(KEY, TaskId(2)), TaskId(1));
         assert_eq!(flights.join(KEY, TaskId(3)), TaskId(1));
         assert_eq!(flights.join([8; 32], TaskId(4)), TaskId(4));
-        assert!(flights.is_own(TaskId(1)) && !flights.is_own(TaskId(2)));
+        assert!(flights.leads_or_alone(TaskId(1)) && !flights.leads_or_alone(TaskId(2)));
         assert_eq!(flights.members(TaskId(3)), [TaskId(1), TaskId(2), TaskId(3)]);
-        assert_eq!(flights.leave(TaskId(2), |_| true), Left::Unchanged);
-        assert_eq!(flights.leave(TaskId(1), |_| true), Left::Promoted(TaskId(3)));
-        assert!(flights.is_own(TaskId(3)));
+        assert_eq!(flights.leave(TaskId(2), |_| true), Departure::Unchanged);
+        assert_eq!(flights.leave(TaskId(1), |_| true), Departure::Promoted(TaskId(3)));
+        assert!(flights.leads_or_alone(TaskId(3)));
         flights.join(KEY, TaskId(6));
         flights.lead(TaskId(6));
         assert_eq!(flights.members(TaskId(3)), [TaskId(6), TaskId(3)]);
         flights.lead(TaskId(6));
-        assert_eq!(flights.leave(TaskId(6), |_| true), Left::Promoted(TaskId(3)));
-        assert_eq!(flights.leave(TaskId(3), |_| true), Left::Ended);
+        assert_eq!(flights.leave(TaskId(6), |_| true), Departure::Promoted(TaskId(3)));
+        assert_eq!(flights.leave(TaskId(3), |_| true), Departure::Ended);
         assert_eq!(flights.join(KEY, TaskId(5)), TaskId(5));
     }
 
@@ -118,15 +118,15 @@ mod tests {
         for id in [1, 2, 3] {
             flights.join(KEY, TaskId(id));
         }
-        assert_eq!(flights.leave(TaskId(1), |id| id == TaskId(3)), Left::Promoted(TaskId(3)));
-        assert_eq!(flights.leave(TaskId(3), |_| false), Left::Promoted(TaskId(2)));
+        assert_eq!(flights.leave(TaskId(1), |id| id == TaskId(3)), Departure::Promoted(TaskId(3)));
+        assert_eq!(flights.leave(TaskId(3), |_| false), Departure::Promoted(TaskId(2)));
     }
 
     #[test]
     fn a_task_in_no_flight_is_its_own() {
         let mut flights = Flights::default();
-        assert!(flights.is_own(TaskId(1)));
+        assert!(flights.leads_or_alone(TaskId(1)));
         assert_eq!(flights.members(TaskId(1)), [TaskId(1)]);
-        assert_eq!(flights.leave(TaskId(1), |_| true), Left::Unchanged);
+        assert_eq!(flights.leave(TaskId(1), |_| true), Departure::Unchanged);
     }
 }

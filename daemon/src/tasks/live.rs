@@ -46,7 +46,7 @@ pub struct LiveTask {
     pub priority: i8,
     pub cache: CacheMode,
     /// The provider that the caller named, if any.
-    pub wanted: Option<Arc<str>>,
+    pub requested_provider: Option<Arc<str>>,
     pub plan: Plan,
     /// Number of attempts that have begun.
     pub attempts: u32,
@@ -61,9 +61,9 @@ pub struct LiveTask {
     pub deadline: Option<Moment>,
     pub progress: Progress,
     /// When its last progress event was sent.
-    pub told: Option<Moment>,
+    pub last_progress_event: Option<Moment>,
     /// Whether a timer will send another progress event.
-    pub is_telling: bool,
+    pub has_progress_timer: bool,
     /// The remote job that the provider holds for it, if any. The next attempt asks for its results first.
     pub job: Option<Arc<RemoteJob>>,
     /// Providers that refused the task, which went to another one.
@@ -71,7 +71,7 @@ pub struct LiveTask {
     /// Providers that the task left because they were out of order. It may return to them. Only in memory.
     pub passed_over: Vec<Refused>,
     /// The provider of the last attempt.
-    pub asked: Option<Arc<str>>,
+    pub last_provider: Option<Arc<str>>,
     /// The cost of its failed attempts. Only in memory.
     pub charged: Option<Cost>,
     /// Whether somebody retried the task, and no attempt has begun since then. Only in memory.
@@ -101,7 +101,7 @@ impl LiveTask {
     /// else the one of its plan.
     pub fn planned(&self) -> Option<Arc<str>> {
         let of_job = self.job.as_ref().map(|job| Arc::from(job.provider()));
-        let maybe_paid = self.asked.clone().filter(|_| self.is_unknown());
+        let maybe_paid = self.last_provider.clone().filter(|_| self.is_unknown());
         of_job.or(maybe_paid).or_else(|| self.plan.provider().cloned())
     }
 
@@ -158,7 +158,7 @@ pub(super) fn live_task(
         lane,
         priority: row.priority,
         cache: row.cache,
-        wanted: row.wanted_provider.as_deref().map(Arc::from),
+        requested_provider: row.wanted_provider.as_deref().map(Arc::from),
         plan,
         attempts: 0,
         unreached: 0,
@@ -168,12 +168,12 @@ pub(super) fn live_task(
         delayed_until: None,
         deadline: row.deadline.map(|deadline| now.moment + deadline.since(now.wall)),
         progress: Progress::default(),
-        told: None,
-        is_telling: false,
+        last_progress_event: None,
+        has_progress_timer: false,
         job: None,
         refused_by: Vec::new(),
         passed_over: Vec::new(),
-        asked: None,
+        last_provider: None,
         charged: None,
         is_retried: false,
         run: None,

@@ -54,7 +54,8 @@ use self::{accept::Arriving, attempt::Run, drain::Draining, history::OpenBatch, 
 pub use self::{
     drain::STOP,
     effect::{
-        AfterTransition, Answer, Attempt, Effect, Keep, Outcome, Shown, Submission, Taken, Unplanned, Write,
+        AcceptedTasks, AfterTransition, Answer, Attempt, Effect, Keep, Outcome, Shown, Submission, Unplanned,
+        Write,
     },
     event::{AttemptEnd, Event, Intake, PlannedTask, RequestId, RunId, WaitOn},
     restart::Restart,
@@ -129,7 +130,7 @@ pub struct Census {
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// Returns a machine without tasks. [`Machine::take_up`] adds those of an earlier daemon.
+    /// Returns a machine without tasks. [`Machine::restore`] adds those of an earlier daemon.
     pub fn new(around: S, limits: SetTaskLimits, planner: Arc<dyn PlanTasks>, now: Now) -> Self {
         Self {
             around,

@@ -71,7 +71,7 @@ pub struct SubmitBatch {
 }
 
 /// Resolves when the sender half is dropped, because the client has gone and its wait should end. An actor is not told of that by itself.
-pub type Gone = oneshot::Receiver<()>;
+pub type ClientGone = oneshot::Receiver<()>;
 
 /// Accepts one task and answers when it is settled, which is when it is finished or held. At the timeout it answers with the task in its current
 /// state.
@@ -85,7 +85,7 @@ pub struct CallService {
     /// Longest wait. None for no limit.
     pub timeout: Option<Duration>,
     /// Resolves when the client has gone.
-    pub gone: Gone,
+    pub gone: ClientGone,
 }
 
 /// Returns one task.
@@ -118,7 +118,7 @@ pub struct WaitTasks {
     /// Longest wait. None for no limit.
     pub timeout: Option<Duration>,
     /// Resolves when the client has gone.
-    pub gone: Gone,
+    pub gone: ClientGone,
 }
 
 /// A decision of a person or a program about one task.

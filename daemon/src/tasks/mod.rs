@@ -22,9 +22,9 @@ mod waiters;
 pub use self::{
     error::TaskRefusal,
     messages::{
-        CallService, Caller, DecideTask, Decision, Drain, Drained, GetTask, GetTaskCounts, Gone, ListTasks,
-        PauseQueue, RemoveTask, Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts, Trial, TryTask,
-        WaitFor, WaitTasks,
+        CallService, Caller, ClientGone, DecideTask, Decision, Drain, Drained, GetTask, GetTaskCounts,
+        ListTasks, PauseQueue, RemoveTask, Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts, Trial,
+        TryTask, WaitFor, WaitTasks,
     },
     tracker::{TaskTracker, TrackerParts, apply},
 };

@@ -25,7 +25,7 @@ pub enum Lane {
 
 /// The position of a task in the queues.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct QueuePosition {
     /// The provider and model whose permit it needs. None for tasks that need no permit.
     pub target: Option<Target>,
     /// The priority. Higher ones start first.
@@ -40,35 +40,35 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Ready {
     targets: Ring<Option<Target>, BTreeMap<Reverse<i8>, Clients>>,
-    places: HashMap<TaskId, Place>,
+    positions: HashMap<TaskId, QueuePosition>,
 }
 
 type Clients = Ring<Arc<str>, Ring<Lane, BTreeSet<TaskId>>>;
 
 impl Ready {
     /// Adds a task, or moves it to another position.
-    pub fn insert(&mut self, id: TaskId, place: Place) {
+    pub fn insert(&mut self, id: TaskId, position: QueuePosition) {
         self.remove(id);
-        let priorities = self.targets.entry(place.target.clone());
-        let clients = priorities.entry(Reverse(place.priority)).or_default();
-        clients.entry(Arc::clone(&place.client)).entry(place.lane).insert(id);
-        self.places.insert(id, place);
+        let priorities = self.targets.entry(position.target.clone());
+        let clients = priorities.entry(Reverse(position.priority)).or_default();
+        clients.entry(Arc::clone(&position.client)).entry(position.lane).insert(id);
+        self.positions.insert(id, position);
     }
 
     /// Removes a task. Returns false if it was not in the queues.
     pub fn remove(&mut self, id: TaskId) -> bool {
-        let Some(place) = self.places.remove(&id) else { return false };
-        self.targets.update(&place.target, |priorities| {
-            if let Some(clients) = priorities.get_mut(&Reverse(place.priority)) {
-                clients.update(&place.client, |lanes| {
-                    lanes.update(&place.lane, |tasks| {
+        let Some(position) = self.positions.remove(&id) else { return false };
+        self.targets.update(&position.target, |priorities| {
+            if let Some(clients) = priorities.get_mut(&Reverse(position.priority)) {
+                clients.update(&position.client, |lanes| {
+                    lanes.update(&position.lane, |tasks| {
                         tasks.remove(&id);
                         tasks.is_empty()
                     });
                     lanes.is_empty()
                 });
                 if clients.is_empty() {
-                    priorities.remove(&Reverse(place.priority));
+                    priorities.remove(&Reverse(position.priority));
                 }
             }
             priorities.is_empty()
@@ -77,7 +77,7 @@ impl Ready {
     }
 
     /// Removes and returns the next task among those whose target satisfies `has_permit`.
-    pub fn pick(&mut self, has_permit: impl Fn(&Option<Target>) -> bool) -> Option<(TaskId, Place)> {
+    pub fn pick(&mut self, has_permit: impl Fn(&Option<Target>) -> bool) -> Option<(TaskId, QueuePosition)> {
         // The highest priority of all tasks that can start wins. Among targets with such a task, the one whose last turn is longest ago wins.
         let (target, _) = self
             .targets
@@ -89,23 +89,25 @@ impl Ready {
         let (_, lanes) = clients.iter().next()?;
         let (_, tasks) = lanes.iter().next()?;
         let id = tasks.first().copied()?;
-        let place = self.places.get(&id)?.clone();
+        let position = self.positions.get(&id)?.clone();
         self.targets.rotate(&target);
-        if let Some(clients) =
-            self.targets.get_mut(&target).and_then(|priorities| priorities.get_mut(&Reverse(place.priority)))
+        if let Some(clients) = self
+            .targets
+            .get_mut(&target)
+            .and_then(|priorities| priorities.get_mut(&Reverse(position.priority)))
         {
-            clients.rotate(&place.client);
-            if let Some(lanes) = clients.get_mut(&place.client) {
-                lanes.rotate(&place.lane);
+            clients.rotate(&position.client);
+            if let Some(lanes) = clients.get_mut(&position.client) {
+                lanes.rotate(&position.lane);
             }
         }
         self.remove(id);
-        Some((id, place))
+        Some((id, position))
     }
 
     /// Returns the priority that a task is queued with. None if it is not in the queues.
     pub fn priority(&self, id: TaskId) -> Option<i8> {
-        self.places.get(&id).map(|place| place.priority)
+        self.positions.get(&id).map(|position| position.priority)
     }
 
     /// Returns the targets that tasks are queued for.
@@ -123,17 +125,17 @@ impl Ready {
 
     /// Whether the task is in the queues.
     pub fn contains(&self, id: TaskId) -> bool {
-        self.places.contains_key(&id)
+        self.positions.contains_key(&id)
     }
 
     /// Returns the number of tasks.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.positions.len()
     }
 
     /// Whether there are no tasks.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.positions.is_empty()
     }
 }
 
@@ -161,8 +163,8 @@ impl<K: Clone + Eq + Hash, V: Default> Ring<K, V> {
     fn entry(&mut self, key: K) -> &mut V {
         if !self.values.contains_key(&key) {
             let served = self.served_at(&key);
-            let place = self.turns.partition_point(|turn| self.served_at(turn) <= served);
-            self.turns.insert(place, key.clone());
+            let position = self.turns.partition_point(|turn| self.served_at(turn) <= served);
+            self.turns.insert(position, key.clone());
         }
         self.values.entry(key).or_default()
     }
@@ -217,8 +219,8 @@ mod tests {
 
     use super::*;
 
-    fn place(provider: Option<&str>, priority: i8, client: &str, lane: u64) -> Place {
-        Place {
+    fn position(provider: Option<&str>, priority: i8, client: &str, lane: u64) -> QueuePosition {
+        QueuePosition {
             target: provider.map(|provider| Target { provider: provider.into(), model: None }),
             priority,
             client: client.into(),
@@ -234,10 +236,10 @@ mod tests {
     fn clients_take_turns_then_the_lanes_of_a_client_and_a_lane_keeps_its_order() {
         let mut ready = Ready::default();
         for id in 1..=4 {
-            ready.insert(TaskId(id), place(None, 0, "editor", 1));
+            ready.insert(TaskId(id), position(None, 0, "editor", 1));
         }
-        ready.insert(TaskId(5), place(None, 0, "editor", 2));
-        ready.insert(TaskId(6), place(None, 0, "script", 3));
+        ready.insert(TaskId(5), position(None, 0, "editor", 2));
+        ready.insert(TaskId(6), position(None, 0, "script", 3));
         assert_eq!(order(&mut ready), [1, 6, 5, 2, 3, 4]);
     }
 
@@ -245,10 +247,10 @@ mod tests {
     fn five_hundred_tasks_of_one_client_let_another_clients_single_one_pass() {
         let mut ready = Ready::default();
         for id in 0..500 {
-            ready.insert(TaskId(id), place(None, 0, "batch", 1));
+            ready.insert(TaskId(id), position(None, 0, "batch", 1));
         }
         assert_eq!(ready.pick(|_| true).map(|(id, _)| id.0), Some(0));
-        ready.insert(TaskId(900), place(None, 0, "single", 2));
+        ready.insert(TaskId(900), position(None, 0, "single", 2));
         assert_eq!(ready.pick(|_| true).map(|(id, _)| id.0), Some(900));
     }
 
@@ -256,11 +258,11 @@ mod tests {
     fn a_client_that_comes_back_for_each_task_gets_its_turn_and_no_more() {
         let mut ready = Ready::default();
         for id in 0..500 {
-            ready.insert(TaskId(id), place(None, 0, "batch", 1));
+            ready.insert(TaskId(id), position(None, 0, "batch", 1));
         }
         let mut served = Vec::new();
         for id in 900..910 {
-            ready.insert(TaskId(id), place(None, 0, "single", 2));
+            ready.insert(TaskId(id), position(None, 0, "single", 2));
             served.extend((0..2).filter_map(|_| ready.pick(|_| true)).map(|(id, _)| id.0));
         }
         assert_eq!(served.iter().filter(|id| **id < 500).count(), 10, "{served:?}");
@@ -269,9 +271,9 @@ mod tests {
     #[test]
     fn priority_goes_before_turns_and_a_provider_without_a_permit_blocks_nobody() {
         let mut ready = Ready::default();
-        ready.insert(TaskId(1), place(Some("slow"), 50, "a", 1));
-        ready.insert(TaskId(2), place(Some("free"), 0, "a", 1));
-        ready.insert(TaskId(3), place(Some("free"), 9, "a", 1));
+        ready.insert(TaskId(1), position(Some("slow"), 50, "a", 1));
+        ready.insert(TaskId(2), position(Some("free"), 0, "a", 1));
+        ready.insert(TaskId(3), position(Some("free"), 9, "a", 1));
         let free_only =
             |target: &Option<Target>| target.as_ref().is_some_and(|target| &*target.provider == "free");
         assert_eq!(ready.pick(free_only).map(|(id, _)| id.0), Some(3));
@@ -283,9 +285,9 @@ mod tests {
     #[test]
     fn inserting_again_moves_a_task() {
         let mut ready = Ready::default();
-        ready.insert(TaskId(1), place(None, 0, "a", 1));
-        ready.insert(TaskId(2), place(None, 0, "a", 1));
-        ready.insert(TaskId(2), place(None, 7, "a", 1));
+        ready.insert(TaskId(1), position(None, 0, "a", 1));
+        ready.insert(TaskId(2), position(None, 0, "a", 1));
+        ready.insert(TaskId(2), position(None, 7, "a", 1));
         assert_eq!(order(&mut ready), [2, 1]);
         assert!(ready.is_empty() && ready.targets.is_empty());
     }
@@ -301,10 +303,10 @@ mod tests {
                 if is_removal {
                     prop_assert_eq!(ready.remove(TaskId(id)), expected.remove(&id));
                 } else {
-                    ready.insert(TaskId(id), place(Some(&provider.to_string()), priority, &client.to_string(), lane));
+                    ready.insert(TaskId(id), position(Some(&provider.to_string()), priority, &client.to_string(), lane));
                     expected.insert(id);
                 }
-                prop_assert_eq!(ready.places.len(), expected.len());
+                prop_assert_eq!(ready.positions.len(), expected.len());
             }
             let mut out = order(&mut ready);
             out.sort_unstable();

@@ -4,7 +4,7 @@
 //! actor decides nothing itself. Sessions send it messages, which it passes to the [`Machine`] as events. It passes the effects to the journal, the
 //! cache, the services, and the requests that wait for an answer.
 
-mod desk;
+mod daemon_surroundings;
 mod intake;
 mod journal;
 mod requests;
@@ -40,7 +40,7 @@ use crate::{
 
 pub use self::journal::apply;
 use self::{
-    desk::Desk,
+    daemon_surroundings::DaemonSurroundings,
     journal::Committed,
     requests::Requests,
     sinks::{job_sink, progress_sink},
@@ -95,7 +95,7 @@ enum Returned {
 /// The actor, see the module documentation.
 pub struct TaskTracker {
     parts: TrackerParts,
-    pub(super) machine: Machine<Desk>,
+    pub(super) machine: Machine<DaemonSurroundings>,
     requests: Requests,
     /// Tells each running attempt to stop.
     stops: HashMap<RunId, watch::Sender<bool>>,
@@ -122,8 +122,8 @@ impl TaskTracker {
         )]
         let (returns, returned) = mpsc::unbounded_channel();
         let origin = Instant::now();
-        let desk = Desk::new(&parts, origin);
-        let machine = Machine::new(desk, parts.limits, Arc::clone(&parts.plan), now(origin));
+        let surroundings = DaemonSurroundings::new(&parts, origin);
+        let machine = Machine::new(surroundings, parts.limits, Arc::clone(&parts.plan), now(origin));
         Self {
             parts,
             machine,

@@ -6,7 +6,7 @@ use super::machine::Closed;
 
 /// The conditions that keep every task from starting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gate {
+pub struct StartConditions {
     /// The daemon is stopping.
     pub is_stopping: bool,
     /// The queue was paused with `queue.pause`.
@@ -15,7 +15,7 @@ pub struct Gate {
     pub is_memory_critical: bool,
 }
 
-impl Gate {
+impl StartConditions {
     /// Returns why no task starts. None if tasks can start.
     pub const fn reason(self) -> Option<WaitReason> {
         match self {
@@ -30,7 +30,7 @@ impl Gate {
 /// The conditions that keep one task from starting.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Standing {
+pub struct TaskConditions {
     /// The state of the task.
     pub state: TaskState,
     /// Whether the task is a follower of an equal task.
@@ -47,26 +47,26 @@ pub struct Standing {
 
 /// Returns why the task does not run. If there are several reasons, it is the one that usually lasts longest. None if the task is neither waiting nor
 /// queued.
-pub fn wait_reason(gate: Gate, task: Standing) -> Option<WaitReason> {
+pub fn wait_reason(conditions: StartConditions, task: TaskConditions) -> Option<WaitReason> {
     match task {
-        Standing { state: TaskState::Waiting, .. } => Some(WaitReason::Dependencies),
-        Standing { state: TaskState::Queued, .. } => Some(queued_reason(gate, task)),
+        TaskConditions { state: TaskState::Waiting, .. } => Some(WaitReason::Dependencies),
+        TaskConditions { state: TaskState::Queued, .. } => Some(queued_reason(conditions, task)),
         _ => None,
     }
 }
 
-fn queued_reason(gate: Gate, task: Standing) -> WaitReason {
-    match (gate.reason(), task) {
-        (_, Standing { is_follower: true, .. }) => WaitReason::EqualRequest,
-        (_, Standing { is_provider_missing: true, .. }) => WaitReason::ProviderMissing,
+fn queued_reason(conditions: StartConditions, task: TaskConditions) -> WaitReason {
+    match (conditions.reason(), task) {
+        (_, TaskConditions { is_follower: true, .. }) => WaitReason::EqualRequest,
+        (_, TaskConditions { is_provider_missing: true, .. }) => WaitReason::ProviderMissing,
         // An unreachable provider is also the reason for the delay of its next attempt, so it comes before `Retry`.
-        (_, Standing { closed: Some(Closed { reason: WaitReason::ProviderUnreachable, .. }), .. }) => {
+        (_, TaskConditions { closed: Some(Closed { reason: WaitReason::ProviderUnreachable, .. }), .. }) => {
             WaitReason::ProviderUnreachable
         }
-        (_, Standing { is_delayed: true, .. }) => WaitReason::Retry,
+        (_, TaskConditions { is_delayed: true, .. }) => WaitReason::Retry,
         (Some(reason), _) => reason,
-        (_, Standing { has_slot: false, .. }) => WaitReason::Slots,
-        (_, Standing { closed: Some(closed), .. }) => closed.reason,
+        (_, TaskConditions { has_slot: false, .. }) => WaitReason::Slots,
+        (_, TaskConditions { closed: Some(closed), .. }) => closed.reason,
         _ => WaitReason::Turn,
     }
 }
@@ -75,8 +75,9 @@ fn queued_reason(gate: Gate, task: Standing) -> WaitReason {
 mod tests {
     use super::*;
 
-    const OPEN: Gate = Gate { is_stopping: false, is_paused: false, is_memory_critical: false };
-    const FREE: Standing = Standing {
+    const OPEN: StartConditions =
+        StartConditions { is_stopping: false, is_paused: false, is_memory_critical: false };
+    const FREE: TaskConditions = TaskConditions {
         state: TaskState::Queued,
         is_follower: false,
         is_delayed: false,
@@ -87,55 +88,59 @@ mod tests {
 
     #[test]
     fn the_reason_is_what_is_longest_in_the_way() {
-        let critical = Gate { is_memory_critical: true, ..OPEN };
-        let paused = Gate { is_paused: true, ..critical };
-        let stopping = Gate { is_stopping: true, ..paused };
+        let critical = StartConditions { is_memory_critical: true, ..OPEN };
+        let paused = StartConditions { is_paused: true, ..critical };
+        let stopping = StartConditions { is_stopping: true, ..paused };
         let closed = |reason| Some(Closed { reason, until: None });
         let table = [
             (OPEN, FREE, Some(WaitReason::Turn)),
             (critical, FREE, Some(WaitReason::Memory)),
             (paused, FREE, Some(WaitReason::Paused)),
             (stopping, FREE, Some(WaitReason::Stopping)),
-            (OPEN, Standing { closed: closed(WaitReason::Provider), ..FREE }, Some(WaitReason::Provider)),
             (
                 OPEN,
-                Standing { closed: closed(WaitReason::ProviderRate), ..FREE },
+                TaskConditions { closed: closed(WaitReason::Provider), ..FREE },
+                Some(WaitReason::Provider),
+            ),
+            (
+                OPEN,
+                TaskConditions { closed: closed(WaitReason::ProviderRate), ..FREE },
                 Some(WaitReason::ProviderRate),
             ),
             (
                 OPEN,
-                Standing { closed: closed(WaitReason::ProviderPause), ..FREE },
+                TaskConditions { closed: closed(WaitReason::ProviderPause), ..FREE },
                 Some(WaitReason::ProviderPause),
             ),
             (
                 OPEN,
-                Standing { closed: closed(WaitReason::ProviderDown), ..FREE },
+                TaskConditions { closed: closed(WaitReason::ProviderDown), ..FREE },
                 Some(WaitReason::ProviderDown),
             ),
             (
                 OPEN,
-                Standing { closed: closed(WaitReason::Provider), has_slot: false, ..FREE },
+                TaskConditions { closed: closed(WaitReason::Provider), has_slot: false, ..FREE },
                 Some(WaitReason::Slots),
             ),
             (
                 paused,
-                Standing { closed: closed(WaitReason::ProviderUnreachable), is_delayed: true, ..FREE },
+                TaskConditions { closed: closed(WaitReason::ProviderUnreachable), is_delayed: true, ..FREE },
                 Some(WaitReason::ProviderUnreachable),
             ),
-            (critical, Standing { has_slot: false, ..FREE }, Some(WaitReason::Memory)),
-            (critical, Standing { is_delayed: true, ..FREE }, Some(WaitReason::Retry)),
+            (critical, TaskConditions { has_slot: false, ..FREE }, Some(WaitReason::Memory)),
+            (critical, TaskConditions { is_delayed: true, ..FREE }, Some(WaitReason::Retry)),
             (
                 paused,
-                Standing { is_provider_missing: true, is_delayed: true, ..FREE },
+                TaskConditions { is_provider_missing: true, is_delayed: true, ..FREE },
                 Some(WaitReason::ProviderMissing),
             ),
-            (paused, Standing { is_follower: true, ..FREE }, Some(WaitReason::EqualRequest)),
-            (paused, Standing { state: TaskState::Waiting, ..FREE }, Some(WaitReason::Dependencies)),
-            (paused, Standing { state: TaskState::Running, ..FREE }, None),
-            (paused, Standing { state: TaskState::Held, ..FREE }, None),
+            (paused, TaskConditions { is_follower: true, ..FREE }, Some(WaitReason::EqualRequest)),
+            (paused, TaskConditions { state: TaskState::Waiting, ..FREE }, Some(WaitReason::Dependencies)),
+            (paused, TaskConditions { state: TaskState::Running, ..FREE }, None),
+            (paused, TaskConditions { state: TaskState::Held, ..FREE }, None),
         ];
-        for (gate, task, expected) in table {
-            assert_eq!(wait_reason(gate, task), expected, "{gate:?} {task:?}");
+        for (conditions, task, expected) in table {
+            assert_eq!(wait_reason(conditions, task), expected, "{conditions:?} {task:?}");
         }
     }
 }

@@ -116,7 +116,7 @@ impl World {
             | (Asked::Decide(_), Answer::Task(_))
             | (Asked::Remove, Answer::Removed)
             | (Asked::MakeRoom, Answer::Unpinned(_)) => {}
-            (Asked::Submit { client, request_id, fingerprint }, Answer::Taken(taken)) => {
+            (Asked::Submit { client, request_id, fingerprint }, Answer::Accepted(taken)) => {
                 let is_repeatable = request_id.is_some();
                 if let Some(request_id) = request_id {
                     self.model.acknowledge_request(&client, &request_id, fingerprint, taken.first)?;

@@ -241,7 +241,7 @@ impl World {
             }
             let planner = Arc::<Planner>::clone(&self.planner);
             self.machine = Machine::new(self.around.clone(), self.limits, planner, self.now());
-            let effects = self.machine.take_up(restart, self.now());
+            let effects = self.machine.restore(restart, self.now());
             match self.carry_out(effects) {
                 Ok(()) => {
                     if self.is_paused {

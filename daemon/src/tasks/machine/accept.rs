@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use reel_protocol::{BatchId, Source, TaskError, TaskId, TaskSpec, TaskState, Timestamp};
 
 use super::{
-    Answer, Effect, Intake, Machine, Outcome, PlannedTask, RequestId, Submission, Surroundings, Taken, Todo,
-    Write,
+    AcceptedTasks, Answer, Effect, Intake, Machine, Outcome, PlannedTask, RequestId, Submission,
+    Surroundings, Todo, Write,
 };
 use crate::{
     cache::Made,
@@ -22,7 +22,7 @@ use crate::{
 /// The tasks of a request whose rows are being committed.
 #[derive(Debug)]
 pub(super) struct Arriving {
-    asker: Asker,
+    reply: AcceptReply,
     /// The tasks that have no cached result, as they will be live.
     tasks: Vec<LiveTask>,
     /// Number of all tasks of the request, cached ones included.
@@ -31,14 +31,14 @@ pub(super) struct Arriving {
 
 /// The request that is answered when the tasks are accepted.
 #[derive(Debug, Clone, Copy)]
-enum Asker {
+enum AcceptReply {
     /// A submit, which is answered after the commit.
     Submit(RequestId),
     /// A call, which is answered when its task is settled, or after the timeout.
     Call(RequestId, Option<Duration>),
 }
 
-impl Asker {
+impl AcceptReply {
     const fn request(self) -> RequestId {
         match self {
             Self::Submit(request) | Self::Call(request, _) => request,
@@ -48,17 +48,17 @@ impl Asker {
 
 impl<S: Surroundings> Machine<S> {
     pub(super) fn submit(&mut self, request: RequestId, intake: Intake) {
-        self.accept(Asker::Submit(request), intake);
+        self.accept(AcceptReply::Submit(request), intake);
     }
 
     pub(super) fn call(&mut self, request: RequestId, intake: Intake, timeout: Option<Duration>) {
         match self.answer_from_cache(&intake) {
             Some(view) => self.answer(request, Answer::Hit(Box::new(view))),
-            None => self.accept(Asker::Call(request, timeout), intake),
+            None => self.accept(AcceptReply::Call(request, timeout), intake),
         }
     }
 
-    fn accept(&mut self, asker: Asker, mut intake: Intake) {
+    fn accept(&mut self, reply: AcceptReply, mut intake: Intake) {
         let asked = intake.specs.len() as u64;
         let planned = std::mem::replace(&mut intake.planned, Ok(Vec::new()));
         let prepared = planned.and_then(|planned| {
@@ -70,17 +70,17 @@ impl<S: Surroundings> Machine<S> {
             Ok((request, rows, tasks)) => {
                 self.next_arrival += 1;
                 let number = self.next_arrival;
-                self.arriving.insert(number, Arriving { asker, tasks, count: asked });
+                self.arriving.insert(number, Arriving { reply, tasks, count: asked });
                 self.commit(Write::Accept(Submission { number, request, rows }));
             }
-            Err(refusal) => self.refuse_or_repeat(asker.request(), intake, refusal),
+            Err(refusal) => self.refuse_or_repeat(reply.request(), intake, refusal),
         }
     }
 
     /// Sets the timeout of a call to zero, because its client has gone before the task was accepted.
-    pub(super) fn forget_asker(&mut self, gone: RequestId) {
+    pub(super) fn forget_caller(&mut self, gone: RequestId) {
         for arriving in self.arriving.values_mut() {
-            if let Asker::Call(request, timeout) = &mut arriving.asker
+            if let AcceptReply::Call(request, timeout) = &mut arriving.reply
                 && *request == gone
             {
                 *timeout = Some(Duration::ZERO);
@@ -166,14 +166,14 @@ impl<S: Surroundings> Machine<S> {
         outcome: Result<Outcome, StoreError>,
     ) {
         let Some(arriving) = self.arriving.remove(&submission.number) else { return };
-        let (request, asker) = (&submission.request, arriving.asker);
+        let (request, reply) = (&submission.request, arriving.reply);
         let refusal = match outcome {
             Ok(Outcome::Accepted(Accepted::New(open))) => {
                 return self.take_in(submission, arriving, open);
             }
             Ok(Outcome::Accepted(Accepted::Before { batch, first, tasks })) => {
                 self.give_back(&arriving);
-                return self.answer_before(asker.request(), batch, first, tasks);
+                return self.answer_before(reply.request(), batch, first, tasks);
             }
             Ok(Outcome::Accepted(Accepted::Conflict)) => {
                 TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default())
@@ -187,7 +187,7 @@ impl<S: Surroundings> Machine<S> {
             Err(error) => TaskRefusal::Store(error),
         };
         self.give_back(&arriving);
-        self.refuse(asker.request(), refusal);
+        self.refuse(reply.request(), refusal);
     }
 
     fn give_back(&mut self, arriving: &Arriving) {
@@ -225,14 +225,15 @@ impl<S: Surroundings> Machine<S> {
             }
         }
         let Some(first) = rows.first() else { return };
-        match arriving.asker {
-            Asker::Submit(answered) => {
+        match arriving.reply {
+            AcceptReply::Submit(answered) => {
                 let state = self.live.get(&first.id).map_or(first.state, |task| task.state);
                 let count = rows.len() as u64;
-                let taken = Taken { batch: request.batch, first: first.id, count, state: Some(state) };
-                self.answer(answered, Answer::Taken(taken));
+                let taken =
+                    AcceptedTasks { batch: request.batch, first: first.id, count, state: Some(state) };
+                self.answer(answered, Answer::Accepted(taken));
             }
-            Asker::Call(answered, timeout) => {
+            AcceptReply::Call(answered, timeout) => {
                 self.wait_for_call(answered, first.id, timeout);
             }
         }
@@ -270,7 +271,7 @@ impl<S: Surroundings> Machine<S> {
     /// Answers a repeated request with the ids of the first time, and the current state of the first task.
     fn answer_before(&mut self, request: RequestId, batch: Option<BatchId>, first: TaskId, count: u64) {
         let state = self.live.get(&first).map(|task| task.state);
-        self.answer(request, Answer::Taken(Taken { batch, first, count, state }));
+        self.answer(request, Answer::Accepted(AcceptedTasks { batch, first, count, state }));
     }
 
     /// Sends an event about a task to all subscribers.

@@ -24,7 +24,7 @@ pub(super) enum Phase {
     /// It was passed to the services.
     UnderWay,
     /// It has made results, and waits for the commit of their rows.
-    Over,
+    CommittingResults,
 }
 
 /// An attempt under way.
@@ -56,8 +56,8 @@ impl Run {
         Self { leader, key, is_paid, phase, job, is_workflow: false, is_stopped: false }
     }
 
-    pub(super) const fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
+    pub(super) const fn is_committing_results(&self) -> bool {
+        matches!(self.phase, Phase::CommittingResults)
     }
 
     /// Whether the provider is known to have the job, so that the attempt only polls and fetches.
@@ -68,7 +68,7 @@ impl Run {
     /// Whether it takes a slot. It does not while it only polls and fetches, waits for the commit of its rows, or waits for the steps of its
     /// workflow.
     pub(super) fn holds_slot(&self) -> bool {
-        !self.is_over() && !self.is_at_provider() && !self.is_workflow
+        !self.is_committing_results() && !self.is_at_provider() && !self.is_workflow
     }
 }
 
@@ -152,7 +152,7 @@ impl<S: Surroundings> Machine<S> {
         let Some(task) = self.live.get_mut(&start.id) else { return };
         let from = std::mem::replace(&mut task.state, TaskState::Running);
         task.rev = start.rev;
-        task.asked = start.provider.as_deref().map(Arc::from);
+        task.last_provider = start.provider.as_deref().map(Arc::from);
         task.attempts += 1;
         task.attempts_left = task.attempts_left.saturating_sub(1);
         task.not_before = None;

@@ -3,7 +3,7 @@
 use reel_protocol::TaskId;
 
 use super::{Effect, Machine, Moment, RunId, Surroundings, Write, attempt::Run};
-use crate::tasks::wait_reason::Gate;
+use crate::tasks::wait_reason::StartConditions;
 
 impl<S: Surroundings> Machine<S> {
     /// Starts all tasks that may start. Returns when a provider's gate opens by itself, if tasks wait for that.
@@ -12,7 +12,7 @@ impl<S: Surroundings> Machine<S> {
         while self.may_start() {
             let around = &self.around;
             let is_free = |target: &Option<_>| target.as_ref().is_none_or(|target| around.is_free(target));
-            let Some((id, place)) = self.ready.pick(is_free) else {
+            let Some((id, position)) = self.ready.pick(is_free) else {
                 return self.gates_open();
             };
             if !self.has_valid_plan(id) {
@@ -20,8 +20,8 @@ impl<S: Surroundings> Machine<S> {
                 continue;
             }
             let run = self.next_run + 1;
-            if place.target.as_ref().is_some_and(|target| !self.around.acquire(run, target)) {
-                self.ready.insert(id, place);
+            if position.target.as_ref().is_some_and(|target| !self.around.acquire(run, target)) {
+                self.ready.insert(id, position);
                 return self.gates_open();
             }
             self.next_run = run;
@@ -41,12 +41,12 @@ impl<S: Surroundings> Machine<S> {
     }
 
     fn may_start(&self) -> bool {
-        self.gate().reason().is_none() && self.has_slot()
+        self.start_conditions().reason().is_none() && self.has_slot()
     }
 
     /// Returns the conditions that keep every task from starting.
-    pub(super) fn gate(&self) -> Gate {
-        Gate {
+    pub(super) fn start_conditions(&self) -> StartConditions {
+        StartConditions {
             is_stopping: self.is_stopping,
             is_paused: self.is_paused,
             is_memory_critical: self.around.is_memory_critical(),

@@ -119,7 +119,7 @@ impl<S: Surroundings> Machine<S> {
 
     /// Ends attempts that the next start continues. Their tasks are queued again.
     fn leave_runs(&mut self, is_left: impl Fn(&Run) -> bool) {
-        let is_left = |run: &Run| is_left(run) && run.leader.is_some() && !run.is_over();
+        let is_left = |run: &Run| is_left(run) && run.leader.is_some() && !run.is_committing_results();
         let left: Vec<_> =
             self.runs.iter().filter(|(_, run)| is_left(run)).map(|(number, _)| *number).collect();
         for run in left {

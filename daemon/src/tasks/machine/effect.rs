@@ -113,7 +113,7 @@ pub struct Unplanned {
     /// The params as they are in the journal.
     pub params: JsonText,
     /// The provider that the caller named, if any.
-    pub wanted: Option<Arc<str>>,
+    pub requested_provider: Option<Arc<str>>,
     /// The provider that the task was planned for before, if any.
     pub planned: Option<Arc<str>>,
     /// Providers that refused the task.
@@ -126,7 +126,7 @@ impl Unplanned {
         PlanSpec {
             kind: &self.kind,
             params: &self.params,
-            provider: self.wanted.as_deref(),
+            provider: self.requested_provider.as_deref(),
             planned: self.planned.as_deref(),
             refused_by: &self.refused_by,
         }
@@ -299,7 +299,7 @@ pub enum Answer {
     /// The request was refused.
     Refused(TaskRefusal),
     /// Tasks were accepted, by this request or by an earlier one that it repeats.
-    Taken(Taken),
+    Accepted(AcceptedTasks),
     /// The task, as it is in the journal.
     Task(TaskId),
     /// The result of a call that the cache answered.
@@ -332,7 +332,7 @@ pub enum Shown {
 
 /// Tasks that were accepted. Their ids are consecutive.
 #[derive(Debug, Clone, Copy)]
-pub struct Taken {
+pub struct AcceptedTasks {
     /// The batch of the tasks, if any.
     pub batch: Option<BatchId>,
     /// The id of the first task.
@@ -343,7 +343,7 @@ pub struct Taken {
     pub state: Option<TaskState>,
 }
 
-impl Taken {
+impl AcceptedTasks {
     /// Returns the ids of the tasks, in the order of the request.
     pub fn ids(&self) -> impl Iterator<Item = TaskId> + use<> {
         (self.first.0..self.first.0 + self.count).map(TaskId)

@@ -12,13 +12,14 @@ use super::{Machine, Surroundings, Todo, queue::is_unknown};
 use crate::{
     domain::{Refused, Target},
     store::Transition,
-    tasks::{again::is_of_the_provider, end::End, flights::Left, live::LiveTask},
+    tasks::{again::is_of_the_provider, end::End, flights::Departure, live::LiveTask},
 };
 
 impl LiveTask {
     /// Returns the indexes in its plan of the other providers that may be asked for it.
     fn others(&self) -> impl Iterator<Item = usize> {
-        let is_bound = self.wanted.is_some() || self.job.as_ref().is_some_and(|job| !job.may_ask_again());
+        let is_bound =
+            self.requested_provider.is_some() || self.job.as_ref().is_some_and(|job| !job.may_ask_again());
         let candidates = self.plan.candidates.iter().enumerate().skip(1);
         candidates.filter(move |(_, other)| other.is_alternative && !is_bound).map(|(place, _)| place)
     }
@@ -171,7 +172,7 @@ impl<S: Surroundings> Machine<S> {
         for mover in movers {
             self.ready.remove(*mover);
             let may_lead = |member: TaskId| !movers.contains(&member) && !is_unknown(&self.live, member);
-            if let Left::Promoted(leader) = self.flights.leave(*mover, may_lead) {
+            if let Departure::Promoted(leader) = self.flights.leave(*mover, may_lead) {
                 next = Some(leader);
             }
         }

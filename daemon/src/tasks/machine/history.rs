@@ -27,7 +27,7 @@ impl<S: Surroundings> Machine<S> {
         TaskCounts {
             by_state: TaskState::ALL.into_iter().map(count).collect(),
             is_paused: self.is_paused,
-            wait_reason: self.gate().reason(),
+            wait_reason: self.start_conditions().reason(),
             is_idle: self.runs.is_empty()
                 && self.ready.is_empty()
                 && !self.timers.has_delayed()

@@ -66,7 +66,7 @@ impl<S: Surroundings> Machine<S> {
     /// results too, and nobody asks for the same.
     fn made(&mut self, run: RunId, made: Arc<Made>, cost: Option<Cost>, lost: Lost) {
         let leader = self.runs.get_mut(&run).and_then(|run| {
-            run.phase = Phase::Over;
+            run.phase = Phase::CommittingResults;
             run.leader
         });
         let members = self.members_of(leader);

@@ -45,20 +45,20 @@ impl<S: Surroundings> Machine<S> {
     fn tell_progress(&mut self, id: TaskId) {
         let now = self.now.moment;
         let Some(task) = self.live.get_mut(&id) else { return };
-        let due = task.told.map_or(now, |told| told + PROGRESS_EVERY);
+        let due = task.last_progress_event.map_or(now, |last| last + PROGRESS_EVERY);
         if due <= now {
-            task.told = Some(now);
+            task.last_progress_event = Some(now);
             let event = Box::new(task.event(None, None));
             self.effects.push(Effect::Tell { event: "progress", task: event });
-        } else if !task.is_telling {
-            task.is_telling = true;
+        } else if !task.has_progress_timer {
+            task.has_progress_timer = true;
             self.timers.add(due, Timer::Progress(id));
         }
     }
 
     pub(super) fn tell_delayed_progress(&mut self, id: TaskId) {
         if let Some(task) = self.live.get_mut(&id) {
-            task.is_telling = false;
+            task.has_progress_timer = false;
             self.tell_progress(id);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reel_protocol::{TaskId, TaskState};
 
 use super::{Effect, Machine, Surroundings, Todo, attempt::Run, outcome::shares_unknown};
-use crate::tasks::{flights::Left, live::LiveTask, ready::Place};
+use crate::tasks::{flights::Departure, live::LiveTask, ready::QueuePosition};
 
 impl<S: Surroundings> Machine<S> {
     /// Puts a queued task into the ready queues if it leads its flight. Otherwise it becomes a follower, and may raise the priority of its leader. A
@@ -18,7 +18,7 @@ impl<S: Surroundings> Machine<S> {
             return self.when_settled(id, Todo::HoldUnknown(error));
         }
         let Some(task) = self.live.get(&id) else { return };
-        let (was_own, priority) = (self.flights.is_own(id), task.priority);
+        let (was_own, priority) = (self.flights.leads_or_alone(id), task.priority);
         let leader = match task.key() {
             Some(key) => self.flights.join(key, id),
             None => id,
@@ -60,7 +60,7 @@ impl<S: Surroundings> Machine<S> {
             && !task.is_committing
             && task.delayed_until.is_none()
             && task.plan.missing.is_none();
-        if !may_start || !self.flights.is_own(id) {
+        if !may_start || !self.flights.leads_or_alone(id) {
             return;
         }
         let members = self.flights.members(id);
@@ -70,21 +70,21 @@ impl<S: Surroundings> Machine<S> {
         if target.as_ref().is_some_and(|target| self.down.contains(target)) {
             self.leaving.push(id);
         }
-        let place = Place {
+        let position = QueuePosition {
             target,
             priority: priority.unwrap_or(task.priority),
             client: task.client.clone(),
             lane: task.lane,
         };
-        self.ready.insert(id, place);
+        self.ready.insert(id, position);
     }
 
     /// Removes a task from its flight. The next leader also takes over the attempt. If there is none, the attempt is told to stop.
     pub(super) fn leave_flight(&mut self, id: TaskId, run: Option<super::RunId>) {
         // A task whose outcome is unknown becomes the leader only if all members are such tasks.
         match self.flights.leave(id, |member| !is_unknown(&self.live, member)) {
-            Left::Promoted(next) => self.promote(next, run),
-            Left::Unchanged | Left::Ended => {
+            Departure::Promoted(next) => self.promote(next, run),
+            Departure::Unchanged | Departure::Ended => {
                 let Some((number, under_way)) = run.and_then(|run| Some((run, self.runs.get_mut(&run)?)))
                 else {
                     return;

@@ -47,7 +47,7 @@ impl<S: Surroundings> Machine<S> {
         let spec = PlanSpec {
             kind: &task.kind,
             params: &params,
-            provider: task.wanted.as_deref(),
+            provider: task.requested_provider.as_deref(),
             planned: None,
             refused_by: &task.refused_by,
         };

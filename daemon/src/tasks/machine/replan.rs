@@ -9,7 +9,7 @@ use super::{Effect, Machine, Surroundings, Todo, Unplanned, attempt::Run, queue:
 use crate::tasks::{
     Candidate, Plan, PlanRefusal, PlanTasks,
     end::{End, task_error},
-    flights::Left,
+    flights::Departure,
     live::LiveTask,
 };
 
@@ -19,7 +19,7 @@ impl LiveTask {
             id: self.id,
             kind: Arc::clone(&self.kind),
             params: self.plan.params.clone(),
-            wanted: self.wanted.clone(),
+            requested_provider: self.requested_provider.clone(),
             planned: self.planned(),
             refused_by: self.refused_by.clone(),
         }
@@ -76,7 +76,7 @@ impl<S: Surroundings> Machine<S> {
         if state == TaskState::Running {
             return;
         }
-        let provider = task.wanted.clone().or_else(|| task.planned());
+        let provider = task.requested_provider.clone().or_else(|| task.planned());
         let plan = match (plan, provider) {
             // The provider that may have been paid is not configured. The task keeps its key, so that no equal task pays that provider again when
             // it is back.
@@ -110,7 +110,8 @@ impl<S: Surroundings> Machine<S> {
         self.ready.remove(id);
         // A task whose key is unchanged stays in its flight, at its position.
         if !is_same
-            && let Left::Promoted(next) = self.flights.leave(id, |member| !is_unknown(&self.live, member))
+            && let Departure::Promoted(next) =
+                self.flights.leave(id, |member| !is_unknown(&self.live, member))
         {
             self.enqueue(next);
         }

@@ -32,13 +32,13 @@ impl Recovered {
 
 type Planned = Result<Plan, PlanRefusal>;
 
-/// The tasks of an earlier daemon. The transitions must be committed before [`Machine::take_up`] is called.
+/// The tasks of an earlier daemon. The transitions must be committed before [`Machine::restore`] is called.
 #[derive(Debug)]
 pub struct Restart {
     rows: Vec<(Recovered, Planned)>,
     counts: Vec<(TaskState, u64)>,
     ids_below: u64,
-    cut: HashSet<TaskId>,
+    interrupted: HashSet<TaskId>,
     transitions: Arc<Vec<Transition>>,
 }
 
@@ -52,10 +52,10 @@ impl Restart {
             (row, plan)
         };
         let mut rows: Vec<_> = unfinished.into_iter().map(plan).collect();
-        let cut = rows.iter_mut().filter(|(row, _)| row.task.state == TaskState::Running);
-        let transitions: Vec<_> = cut.map(|(row, plan)| cut_short(row, plan, now)).collect();
-        let cut = transitions.iter().map(|transition| transition.id).collect();
-        Self { rows, counts, ids_below, cut, transitions: Arc::new(transitions) }
+        let interrupted = rows.iter_mut().filter(|(row, _)| row.task.state == TaskState::Running);
+        let transitions: Vec<_> = interrupted.map(|(row, plan)| settle_interrupted(row, plan, now)).collect();
+        let interrupted = transitions.iter().map(|transition| transition.id).collect();
+        Self { rows, counts, ids_below, interrupted, transitions: Arc::new(transitions) }
     }
 
     /// Returns the transitions that must be committed first.
@@ -65,7 +65,7 @@ impl Restart {
 }
 
 /// Applies the crash rule to a task that was running when the daemon ended. This updates its row in memory, and returns the transition for the journal.
-fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Transition {
+fn settle_interrupted(row: &mut Recovered, plan: &Planned, now: Now) -> Transition {
     let used = row.task.provider.as_deref();
     let candidates = plan.iter().flat_map(|plan| &plan.candidates);
     let candidate = candidates.into_iter().find(|candidate| Some(&*candidate.provider) == used);
@@ -147,36 +147,36 @@ pub(super) fn revived(row: &Recovered, plan: Plan, now: Now) -> LiveTask {
     task.deadline = row.task.deadline.map(|deadline| now.moment + left(deadline));
     task.job = row.remote_job().map(Arc::new);
     task.refused_by.clone_from(&row.refused_by);
-    task.asked = row.task.provider.as_deref().map(Arc::from);
+    task.last_provider = row.task.provider.as_deref().map(Arc::from);
     task
 }
 
 impl<S: Surroundings> Machine<S> {
     /// Takes over the tasks of an earlier daemon, after their steps are committed. It must be called once, before any event.
-    pub fn take_up(&mut self, restart: Restart, now: Now) -> Vec<Effect> {
+    pub fn restore(&mut self, restart: Restart, now: Now) -> Vec<Effect> {
         self.now = now;
-        let Restart { mut rows, counts, ids_below, cut, .. } = restart;
+        let Restart { mut rows, counts, ids_below, interrupted, .. } = restart;
         self.ids.begin_at(ids_below);
         self.counts = counts.into_iter().collect();
         // A task that was running, or that may have been paid, leads its flight again.
         let leads = |row: &Recovered| {
-            cut.contains(&row.task.id) || row.hold_reason == Some(HoldReason::OutcomeUnknown)
+            interrupted.contains(&row.task.id) || row.hold_reason == Some(HoldReason::OutcomeUnknown)
         };
         rows.sort_by_key(|(row, _)| (!leads(row), row.task.id));
         if !rows.is_empty() {
-            tracing::info!(tasks = rows.len(), "taking up unfinished tasks");
+            tracing::info!(tasks = rows.len(), "restoring unfinished tasks");
         }
         for (row, plan) in rows {
-            if cut.contains(&row.task.id) {
+            if interrupted.contains(&row.task.id) {
                 self.count(None, Some(TaskState::Running), Some(row.task.state));
             }
-            self.take_up_one(row, plan);
+            self.restore_one(row, plan);
         }
         self.warn_of_missing_providers();
         self.finish_turn()
     }
 
-    fn take_up_one(&mut self, mut row: Recovered, plan: Planned) {
+    fn restore_one(&mut self, mut row: Recovered, plan: Planned) {
         let id = row.task.id;
         let (plan, refusal) = match plan {
             Ok(plan) => (plan, None),

@@ -5,7 +5,7 @@ use reel_protocol::{TaskState, TaskView, Timestamp, WaitReason};
 use super::{Closed, Machine, Moment, Now, Surroundings};
 use crate::tasks::{
     live::LiveTask,
-    wait_reason::{Standing, wait_reason},
+    wait_reason::{TaskConditions, wait_reason},
 };
 
 impl<S: Surroundings> Machine<S> {
@@ -23,22 +23,22 @@ impl<S: Surroundings> Machine<S> {
             let model = task.plan.candidates.first().and_then(|first| first.model.as_deref());
             view.model = model.map(str::to_owned).or(view.model.take());
         }
-        if self.flights.is_own(task.id) {
+        if self.flights.leads_or_alone(task.id) {
             let until = task.delayed_until.max(closed.and_then(|closed| closed.until));
             view.not_before = until.map(|until| shown(until, view.not_before, now));
         }
     }
 
     fn wait_reason(&self, task: &LiveTask, closed: Option<Closed>) -> Option<WaitReason> {
-        let standing = Standing {
+        let conditions = TaskConditions {
             state: task.state,
-            is_follower: !self.flights.is_own(task.id),
+            is_follower: !self.flights.leads_or_alone(task.id),
             is_delayed: task.delayed_until.is_some(),
             is_provider_missing: task.plan.missing.is_some(),
             has_slot: self.has_slot(),
             closed,
         };
-        wait_reason(self.gate(), standing)
+        wait_reason(self.start_conditions(), conditions)
     }
 }
 

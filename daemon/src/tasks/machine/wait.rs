@@ -104,7 +104,7 @@ impl<S: Surroundings> Machine<S> {
     /// Called when the client of a request has gone. Its wait ends. Tasks that it submitted continue.
     pub(super) fn stop_waiting_for_answer(&mut self, request: RequestId) {
         self.end_wait(request);
-        self.forget_asker(request);
+        self.forget_caller(request);
     }
 
     fn answer_wait(&mut self, ended: EndedWait, timed_out: bool) {

@@ -16,9 +16,9 @@ use super::{
 use crate::{
     store::{self, StoreError},
     tasks::{
-        CallService, DecideTask, Drain, Drained, GetTaskCounts, Gone, MakeRoom, PauseQueue, RemoveTask,
+        CallService, ClientGone, DecideTask, Drain, Drained, GetTaskCounts, MakeRoom, PauseQueue, RemoveTask,
         Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, WaitFor, WaitTasks,
-        machine::{Answer, Event, Intake, RequestId, STOP, Shown, Taken, WaitOn},
+        machine::{AcceptedTasks, Answer, Event, Intake, RequestId, STOP, Shown, WaitOn},
     },
 };
 
@@ -64,7 +64,7 @@ impl Reply {
         }
     }
 
-    fn taken(self, taken: Taken, reader: Reader) {
+    fn taken(self, taken: AcceptedTasks, reader: Reader) {
         match self {
             Self::Batch(reply) => {
                 let Some(batch) = taken.batch else { return drop(reply.send(Err(TaskRefusal::Stopping))) };
@@ -116,7 +116,7 @@ impl TaskTracker {
         let Some(reply) = self.requests.waiting.remove(&request) else { return };
         match (answer, reply) {
             (Answer::Refused(refusal), reply) => reply.refuse(refusal),
-            (Answer::Taken(taken), reply) => reply.taken(taken, self.reader()),
+            (Answer::Accepted(taken), reply) => reply.taken(taken, self.reader()),
             (Answer::Task(id), reply) => reply.show(Some(id), self.show(ctx)),
             (Answer::Hit(task), Reply::View(reply)) => answer_hit(*task, reply),
             (Answer::Waited { shown, timed_out }, reply) => reply.waited(shown, timed_out, self.show(ctx)),
@@ -201,7 +201,7 @@ impl Handler<CallService> for TaskTracker {
 /// Ends a wait when its client goes. An actor is not told of that by itself.
 struct EndsWhenGone {
     request: RequestId,
-    gone: Gone,
+    gone: ClientGone,
     returns: UnboundedSender<Returned>,
 }
 
@@ -219,7 +219,7 @@ impl EndsWhenGone {
 }
 
 impl TaskTracker {
-    fn ends_when_gone(&self, request: RequestId, gone: Gone) -> EndsWhenGone {
+    fn ends_when_gone(&self, request: RequestId, gone: ClientGone) -> EndsWhenGone {
         EndsWhenGone { request, gone, returns: self.returns.clone() }
     }
 

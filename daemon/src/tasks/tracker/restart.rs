@@ -38,7 +38,7 @@ impl TaskTracker {
             .into_actor(self)
             .map(|recovered: Result<_, StoreError>, tracker, ctx| match recovered {
                 Ok(restart) => {
-                    let effects = tracker.machine.take_up(restart, now(tracker.origin));
+                    let effects = tracker.machine.restore(restart, now(tracker.origin));
                     tracker.carry_out(ctx, effects);
                 }
                 // Continuing without the accepted tasks would lose them. The process ends, and the next start tries again.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The memory and the permits that the machine uses.
-pub(in crate::tasks) struct Desk {
+pub(in crate::tasks) struct DaemonSurroundings {
     permits: Permits,
     /// Permits of attempts whose rows are not committed yet.
     held: HashMap<RunId, Permit>,
@@ -25,7 +25,7 @@ pub(in crate::tasks) struct Desk {
     origin: Instant,
 }
 
-impl Desk {
+impl DaemonSurroundings {
     pub(super) fn new(parts: &TrackerParts, origin: Instant) -> Self {
         Self {
             permits: parts.permits.clone(),
@@ -43,7 +43,7 @@ impl Desk {
     }
 }
 
-impl Surroundings for Desk {
+impl Surroundings for DaemonSurroundings {
     fn is_memory_critical(&self) -> bool {
         *self.level.borrow() == MemoryLevel::Critical
     }
