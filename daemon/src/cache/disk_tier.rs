@@ -19,7 +19,7 @@ use reel_protocol::{Digest, Timestamp};
 use tempfile::NamedTempFile;
 use tracing::warn;
 
-use super::{Body, CacheError, Spooled, os, spool::Place, verified::Stamp};
+use super::{Body, CacheError, Spooled, os, spool::SpoolStorage, verified::Stamp};
 use crate::{
     disk::{self, FreeRoom, create_private_dir, sync_dir},
     store::ArtifactRow,
@@ -147,8 +147,8 @@ impl DiskTier {
             file.write_all(bytes).map(|()| file)
         };
         let (file, held) = match body {
-            Body::Spooled(Spooled { place: Place::File(file), .. }) => (file, None),
-            Body::Spooled(Spooled { place: Place::Memory(bytes), .. }) => (written(&bytes)?, None),
+            Body::Spooled(Spooled { storage: SpoolStorage::File(file), .. }) => (file, None),
+            Body::Spooled(Spooled { storage: SpoolStorage::Memory(bytes), .. }) => (written(&bytes)?, None),
             Body::Held(bytes) => (written(&bytes)?, Some(bytes)),
         };
         let file = file.persist(path).map_err(|error| error.error)?;

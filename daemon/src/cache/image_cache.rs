@@ -82,11 +82,11 @@ pub struct ImageCache {
     memory: MemoryTier,
     tables: HitTables,
     /// The requests that wait for a file that is being verified, by digest.
-    flights: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
+    verifications: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
     hashing: Arc<Semaphore>,
     /// Guards the files. Writers hold it shared, from writing a file until its row is committed or given up. Whoever removes files holds it
     /// exclusively. So nobody removes a file that a writer has just found to exist.
-    gate: Arc<RwLock<()>>,
+    files_lock: Arc<RwLock<()>>,
     /// The counters. The numbers that [`GetCacheStats`] computes are not up to date in it.
     stats: CacheStatsResult,
 }
@@ -103,9 +103,9 @@ impl ImageCache {
             cap: Cap::new(disk_bytes),
             memory: MemoryTier::new(memory_bytes, max_item_bytes),
             tables: HitTables::default(),
-            flights: HashMap::new(),
+            verifications: HashMap::new(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
-            gate: Arc::default(),
+            files_lock: Arc::default(),
             stats: CacheStatsResult::default(),
         }
     }
@@ -113,8 +113,8 @@ impl ImageCache {
     /// Returns a function that takes the address of the cache and returns a writer, for providers that make pictures on threads that may block.
     pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
         let (disk, cap) = (self.disk.clone(), self.cap.clone());
-        let gate = Arc::clone(&self.gate);
-        |cache| Shelver { disk, cap, gate, cache }
+        let files_lock = Arc::clone(&self.files_lock);
+        |cache| Shelver { disk, cap, files_lock, cache }
     }
 }
 

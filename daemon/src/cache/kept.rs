@@ -20,31 +20,31 @@ pub struct Kept {
     pub made: Made,
     /// The rows, which the caller must write in the transaction that journals the results.
     pub rows: Rows,
-    placed: Placed,
+    files: WrittenFiles,
 }
 
 /// Files in the store whose rows are not committed. If it is dropped before [`Kept::settle`], the cache removes them.
 #[derive(Debug)]
-pub struct Placed {
-    pub(super) open: Option<Open>,
+pub struct WrittenFiles {
+    pub(super) unsettled: Option<Unsettled>,
     cache: Recipient<Settle>,
 }
 
 /// The state that the cache needs when the rows are committed or given up.
 #[derive(Debug)]
-pub(super) struct Open {
-    pub shelves: Vec<Shelf>,
+pub(super) struct Unsettled {
+    pub written_files: Vec<WrittenFile>,
     /// The rows of all files that may exist, also of one whose write failed.
     pub files: Vec<ArtifactRow>,
     /// The reserved room below the cap. It is held until the files are counted as stored.
     pub granted: Granted,
     pub key: Option<Key>,
-    /// The shared lock of the gate. It is held until the cache has recorded the rows, so that nobody removes the files before that.
-    pub together: OwnedRwLockReadGuard<()>,
+    /// The shared lock of the files. It is held until the cache has recorded the rows, so that nobody removes the files before that.
+    pub shared_lock: OwnedRwLockReadGuard<()>,
 }
 
 /// A picture whose file is written.
-pub(super) struct Shelf {
+pub(super) struct WrittenFile {
     pub row: ArtifactRow,
     pub stamp: Stamp,
     /// The bytes, if they are still in memory, with their share of the memory budget.
@@ -81,52 +81,52 @@ pub(super) struct Added {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Settle {
-    pub(super) open: Open,
+    pub(super) unsettled: Unsettled,
     pub(super) written: Option<Written>,
 }
 
 impl Kept {
-    pub(super) fn new(made: Made, key: Option<Key>, entry: Entry, mut placed: Placed) -> Self {
-        if let Some(open) = &mut placed.open {
-            open.key = key;
+    pub(super) fn new(made: Made, key: Option<Key>, entry: Entry, mut files: WrittenFiles) -> Self {
+        if let Some(unsettled) = &mut files.unsettled {
+            unsettled.key = key;
         }
-        Self { made, rows: Rows(Arc::new(Content { key, entry })), placed }
+        Self { made, rows: Rows(Arc::new(Content { key, entry })), files }
     }
 
     /// Tells the cache that the rows were committed. Messages that are sent to the cache later find the results.
     pub fn settle(mut self, written: Written) {
-        self.placed.tell(Some(written));
+        self.files.send_settle(Some(written));
     }
 }
 
-impl Placed {
-    pub(super) const fn new(open: Open, cache: Recipient<Settle>) -> Self {
-        Self { open: Some(open), cache }
+impl WrittenFiles {
+    pub(super) const fn new(unsettled: Unsettled, cache: Recipient<Settle>) -> Self {
+        Self { unsettled: Some(unsettled), cache }
     }
 
     /// Returns the rows of the files, in their order.
     pub(super) fn artifacts(&self) -> Vec<ArtifactRow> {
-        self.shelves().map(|shelf| shelf.row.clone()).collect()
+        self.written_files().map(|file| file.row.clone()).collect()
     }
 
-    fn shelves(&self) -> impl Iterator<Item = &Shelf> {
-        self.open.iter().flat_map(|open| &open.shelves)
+    fn written_files(&self) -> impl Iterator<Item = &WrittenFile> {
+        self.unsettled.iter().flat_map(|unsettled| &unsettled.written_files)
     }
 
     #[expect(
         clippy::disallowed_methods,
         reason = "one for each attempt, and their number is bounded by the slots"
     )]
-    fn tell(&mut self, written: Option<Written>) {
-        if let Some(open) = self.open.take() {
-            self.cache.do_send(Settle { open, written });
+    fn send_settle(&mut self, written: Option<Written>) {
+        if let Some(unsettled) = self.unsettled.take() {
+            self.cache.do_send(Settle { unsettled, written });
         }
     }
 }
 
-impl Drop for Placed {
+impl Drop for WrittenFiles {
     fn drop(&mut self) {
-        self.tell(None);
+        self.send_settle(None);
     }
 }
 
@@ -153,8 +153,8 @@ impl Rows {
     }
 }
 
-impl fmt::Debug for Shelf {
+impl fmt::Debug for WrittenFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shelf").field("row", &self.row).finish_non_exhaustive()
+        f.debug_struct("WrittenFile").field("row", &self.row).finish_non_exhaustive()
     }
 }

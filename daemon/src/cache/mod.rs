@@ -19,12 +19,12 @@ mod verified;
 pub use self::{
     error::CacheError,
     image_cache::{CacheParts, ImageCache},
-    kept::{Kept, Placed, Rows, Settle, Written},
+    kept::{Kept, Rows, Settle, Written, WrittenFiles},
     messages::{
         ClearCache, CountCoalesced, FindArtifact, FindInput, FindRoom, GetCacheStats, KeepMade, Key, LookUp,
         Made, MakeRoom, ReadArtifact, RemoveArtifacts, SetCacheLimits, VerifyCache,
     },
     new_artifact::NewArtifact,
     shelver::{Fresh, Shelver},
-    spool::{Body, Look, Preview, SPOOL_BYTES, Spool, Spooled, Spools},
+    spool::{Body, Preview, ReadSeek, SPOOL_BYTES, Spool, Spooled, Spools},
 };

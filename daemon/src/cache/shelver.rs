@@ -10,10 +10,10 @@ use reel_protocol::Digest;
 use tokio::sync::RwLock;
 
 use super::{
-    CacheError, NewArtifact, Placed, Settle,
+    CacheError, NewArtifact, Settle, WrittenFiles,
     cap::Cap,
     disk_tier::DiskTier,
-    kept::{Open, Shelf},
+    kept::{Unsettled, WrittenFile},
 };
 use crate::{domain::Facts, store::ArtifactRow};
 
@@ -23,7 +23,7 @@ pub enum Fresh {
     /// They are not in the store yet.
     Pictures(Vec<NewArtifact>),
     /// They are written and synced. Only their rows are missing.
-    Placed(Placed),
+    Written(WrittenFiles),
     /// They could not be written, for this reason.
     Failed(CacheError),
 }
@@ -33,13 +33,13 @@ pub enum Fresh {
 pub struct Shelver {
     pub(super) disk: DiskTier,
     pub(super) cap: Cap,
-    pub(super) gate: Arc<RwLock<()>>,
+    pub(super) files_lock: Arc<RwLock<()>>,
     pub(super) cache: Recipient<Settle>,
 }
 
 /// The outcome of writing several pictures one after the other.
-pub(super) struct Shelving {
-    pub shelves: Vec<Shelf>,
+pub(super) struct WriteOutcome {
+    pub written_files: Vec<WrittenFile>,
     /// The rows of all files that may exist, also of one whose write failed.
     pub files: Vec<ArtifactRow>,
     /// The error of the first picture that could not be written. The pictures after it were not tried.
@@ -62,26 +62,29 @@ impl Shelver {
     /// the disk.
     pub fn shelve_now(&self, pictures: Vec<NewArtifact>) -> Fresh {
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
-        let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
+        let Ok(shared_lock) = Arc::clone(&self.files_lock).try_read_owned() else { return pictures.into() };
         let Ok(granted) = self.cap.grant(bytes) else { return pictures.into() };
-        let Shelving { shelves, files, error } = shelve_all(&self.disk, pictures);
-        let placed = Placed::new(Open { shelves, files, granted, key: None, together }, self.cache.clone());
-        // After an error `placed` is dropped, so the cache removes the files that were written.
-        error.map_or(Fresh::Placed(placed), Fresh::Failed)
+        let WriteOutcome { written_files, files, error } = write_all(&self.disk, pictures);
+        let written = WrittenFiles::new(
+            Unsettled { written_files, files, granted, key: None, shared_lock },
+            self.cache.clone(),
+        );
+        // After an error `written` is dropped, so the cache removes the files that were written.
+        error.map_or(Fresh::Written(written), Fresh::Failed)
     }
 }
 
 /// Writes and syncs the files in order, and stops at the first error.
-pub(super) fn shelve_all(disk: &DiskTier, pictures: Vec<NewArtifact>) -> Shelving {
-    let mut shelving = Shelving { shelves: Vec::new(), files: Vec::new(), error: None };
+pub(super) fn write_all(disk: &DiskTier, pictures: Vec<NewArtifact>) -> WriteOutcome {
+    let mut outcome = WriteOutcome { written_files: Vec::new(), files: Vec::new(), error: None };
     for picture in pictures {
         let (digest, size_bytes) = picture.body.identity();
         let row = new_row(digest, size_bytes, &picture.facts);
-        shelving.files.push(row.clone());
+        outcome.files.push(row.clone());
         let (stamp, bytes) = match disk.write(&row, picture.body) {
             Ok(written) => written,
             Err(error) => {
-                shelving.error = Some(error);
+                outcome.error = Some(error);
                 break;
             }
         };
@@ -89,9 +92,9 @@ pub(super) fn shelve_all(disk: &DiskTier, pictures: Vec<NewArtifact>) -> Shelvin
             bytes.shrink_to_fit();
             (bytes, picture.reservation)
         });
-        shelving.shelves.push(Shelf { row, stamp, held });
+        outcome.written_files.push(WrittenFile { row, stamp, held });
     }
-    shelving
+    outcome
 }
 
 fn new_row(digest: Digest, size_bytes: u64, facts: &Facts) -> ArtifactRow {

@@ -71,7 +71,7 @@ pub struct Spools {
 #[derive(Debug)]
 pub struct Spool {
     disk: DiskTier,
-    place: Place<BufWriter<NamedTempFile>>,
+    storage: SpoolStorage<BufWriter<NamedTempFile>>,
     /// Most bytes that it holds in memory before it begins its file.
     memory_bytes: usize,
     hasher: blake3::Hasher,
@@ -81,7 +81,7 @@ pub struct Spool {
 /// A complete body, in memory or in a temporary file. The file is removed when it is dropped.
 #[derive(Debug)]
 pub struct Spooled {
-    pub(super) place: Place<NamedTempFile>,
+    pub(super) storage: SpoolStorage<NamedTempFile>,
     /// The BLAKE3 digest of the body.
     pub digest: Digest,
     /// The length in bytes.
@@ -90,16 +90,16 @@ pub struct Spooled {
 
 /// Where the bytes of a spool are stored.
 #[derive(Debug)]
-pub(super) enum Place<F> {
+pub(super) enum SpoolStorage<F> {
     /// In memory, at most [`SPOOL_BYTES`].
     Memory(Vec<u8>),
     File(F),
 }
 
 /// A readable and seekable body.
-pub trait Look: BufRead + Seek {}
+pub trait ReadSeek: BufRead + Seek {}
 
-impl<T: BufRead + Seek> Look for T {}
+impl<T: BufRead + Seek> ReadSeek for T {}
 
 /// A copy of a body in a file of its own, which other programs of this user can read. Dropping it removes the file.
 #[derive(Debug)]
@@ -150,8 +150,8 @@ impl Spools {
     }
 
     fn create_within(&self, memory_bytes: usize) -> Spool {
-        let place = Place::Memory(Vec::new());
-        Spool { disk: self.disk.clone(), place, memory_bytes, hasher: blake3::Hasher::new(), size_bytes: 0 }
+        let storage = SpoolStorage::Memory(Vec::new());
+        Spool { disk: self.disk.clone(), storage, memory_bytes, hasher: blake3::Hasher::new(), size_bytes: 0 }
     }
 }
 
@@ -164,35 +164,37 @@ impl Spool {
     /// Ends the body and returns it with its digest.
     pub fn finish(self) -> io::Result<Spooled> {
         let digest = Digest::from_bytes(*self.hasher.finalize().as_bytes());
-        let place = match self.place {
-            Place::Memory(mut bytes) => {
+        let storage = match self.storage {
+            SpoolStorage::Memory(mut bytes) => {
                 bytes.shrink_to_fit();
-                Place::Memory(bytes)
+                SpoolStorage::Memory(bytes)
             }
-            Place::File(file) => Place::File(file.into_inner().map_err(io::IntoInnerError::into_error)?),
+            SpoolStorage::File(file) => {
+                SpoolStorage::File(file.into_inner().map_err(io::IntoInnerError::into_error)?)
+            }
         };
-        Ok(Spooled { place, digest, size_bytes: self.size_bytes })
+        Ok(Spooled { storage, digest, size_bytes: self.size_bytes })
     }
 }
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Place::Memory(gathered) = &mut self.place
-            && gathered.len() + bytes.len() > self.memory_bytes
+        if let SpoolStorage::Memory(held) = &mut self.storage
+            && held.len() + bytes.len() > self.memory_bytes
         {
             let mut file = BufWriter::with_capacity(PIECE_BYTES, self.disk.temporary()?);
-            file.write_all(gathered)?;
-            self.place = Place::File(file);
+            file.write_all(held)?;
+            self.storage = SpoolStorage::File(file);
         }
-        let written = match &mut self.place {
-            Place::Memory(gathered) => {
-                if gathered.capacity() == 0 {
+        let written = match &mut self.storage {
+            SpoolStorage::Memory(held) => {
+                if held.capacity() == 0 {
                     // Reserved at once, as a vector that grows is copied each time.
-                    gathered.reserve_exact(SPOOL_BYTES);
+                    held.reserve_exact(SPOOL_BYTES);
                 }
-                gathered.write(bytes)?
+                held.write(bytes)?
             }
-            Place::File(file) => file.write(bytes)?,
+            SpoolStorage::File(file) => file.write(bytes)?,
         };
         self.hasher.update(bytes.get(..written).unwrap_or_default());
         self.size_bytes += written as u64;
@@ -200,9 +202,9 @@ impl Write for Spool {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.place {
-            Place::Memory(_) => Ok(()),
-            Place::File(file) => file.flush(),
+        match &mut self.storage {
+            SpoolStorage::Memory(_) => Ok(()),
+            SpoolStorage::File(file) => file.flush(),
         }
     }
 }
@@ -210,17 +212,17 @@ impl Write for Spool {
 impl Spooled {
     /// Returns how many of its bytes are in memory.
     pub const fn memory_bytes(&self) -> u64 {
-        match &self.place {
-            Place::Memory(_) => self.size_bytes,
-            Place::File(_) => 0,
+        match &self.storage {
+            SpoolStorage::Memory(_) => self.size_bytes,
+            SpoolStorage::File(_) => 0,
         }
     }
 
     /// Returns a reader at the first byte.
-    pub fn open(&self) -> io::Result<Box<dyn Look + '_>> {
-        Ok(match &self.place {
-            Place::Memory(bytes) => Box::new(Cursor::new(&**bytes)),
-            Place::File(file) => {
+    pub fn open(&self) -> io::Result<Box<dyn ReadSeek + '_>> {
+        Ok(match &self.storage {
+            SpoolStorage::Memory(bytes) => Box::new(Cursor::new(&**bytes)),
+            SpoolStorage::File(file) => {
                 let mut file = file.reopen()?;
                 file.rewind()?;
                 Box::new(BufReader::with_capacity(PIECE_BYTES, file))

@@ -22,7 +22,7 @@ use tokio::{sync::Semaphore, time::Instant};
 pub use self::outline::outline;
 use self::outline::{Format, Outline};
 use crate::{
-    cache::{Look, Spooled},
+    cache::{ReadSeek, Spooled},
     media::picture_type::{self, MediaType},
     memory::{Budget, Holder, OverBudget},
 };
@@ -247,7 +247,7 @@ fn decode(mut decoder: impl ImageDecoder, outline: &Outline) -> Result<(), Inspe
 }
 
 /// Decodes a PNG row by row, so that its pixels are never all in memory, and returns its size.
-fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<(u32, u32), InspectError> {
+fn inspect_png(bytes: impl ReadSeek, budget: &Budget) -> Result<(u32, u32), InspectError> {
     let mut decoder = png::Decoder::new_with_limits(bytes, png::Limits { bytes: PNG_BYTES });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);

@@ -37,22 +37,22 @@ pub enum Verdict {
 }
 
 /// What a verification takes from the actor.
-struct Flight {
+struct Verification {
     row: ArtifactRow,
     wants_bytes: bool,
     disk: DiskTier,
     store: Store,
     hashing: Arc<Semaphore>,
-    gate: Arc<RwLock<()>>,
+    files_lock: Arc<RwLock<()>>,
 }
 
 /// The outcome of a verification.
-struct Landed {
+struct VerificationOutcome {
     checked: Checked,
     /// What was dropped from the journal, if the file was damaged or missing.
     dropped: Dropped,
     /// The exclusive lock. It is held until the actor has updated its tables, so that nobody writes the file again before that.
-    alone: Option<OwnedRwLockWriteGuard<()>>,
+    exclusive_lock: Option<OwnedRwLockWriteGuard<()>>,
 }
 
 impl ImageCache {
@@ -65,27 +65,34 @@ impl ImageCache {
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = Verdict> + use<> {
         let (tx, rx) = oneshot::channel();
-        let waiters = self.flights.entry(row.digest).or_default();
+        let waiters = self.verifications.entry(row.digest).or_default();
         waiters.push(tx);
         if waiters.len() == 1 {
-            let flight = Flight {
+            let verification = Verification {
                 row: row.clone(),
                 wants_bytes: reservation.is_some(),
                 disk: self.disk.clone(),
                 store: self.store.clone(),
                 hashing: Arc::clone(&self.hashing),
-                gate: Arc::clone(&self.gate),
+                files_lock: Arc::clone(&self.files_lock),
             };
             let row = row.clone();
-            let landed = fly(flight).into_actor(self);
-            ctx.spawn(landed.map(move |landed, actor, _| actor.land(&row, landed, reservation)));
+            let outcome = run_verification(verification).into_actor(self);
+            ctx.spawn(
+                outcome.map(move |outcome, actor, _| actor.finish_verification(&row, outcome, reservation)),
+            );
         }
         // The sender is dropped only when the actor stops.
         async { rx.await.unwrap_or(Verdict::Missing) }
     }
 
-    fn land(&mut self, row: &ArtifactRow, landed: Landed, reservation: Option<Reservation>) {
-        let Landed { checked, dropped, alone } = landed;
+    fn finish_verification(
+        &mut self,
+        row: &ArtifactRow,
+        outcome: VerificationOutcome,
+        reservation: Option<Reservation>,
+    ) {
+        let VerificationOutcome { checked, dropped, exclusive_lock } = outcome;
         let verdict = match checked {
             Checked::Good(stamp, bytes) => {
                 self.tables.verified.put(row.digest, stamp);
@@ -113,36 +120,37 @@ impl ImageCache {
                 self.events.plain(Topic::Cache, "corrupt");
             }
         }
-        drop(alone);
-        for waiter in self.flights.remove(&row.digest).into_iter().flatten() {
+        drop(exclusive_lock);
+        for waiter in self.verifications.remove(&row.digest).into_iter().flatten() {
             // Sending fails if the request was given up, and then nobody needs the answer.
             let _ = waiter.send(verdict.clone());
         }
     }
 }
 
-async fn fly(flight: Flight) -> Landed {
+async fn run_verification(verification: Verification) -> VerificationOutcome {
     let checked = {
         // The semaphore is never closed, so this always succeeds.
-        let _permit = flight.hashing.acquire().await;
-        check(&flight, false).await
+        let _permit = verification.hashing.acquire().await;
+        check(&verification, false).await
     };
     if !matches!(checked, Checked::Damaged | Checked::Missing) {
-        return Landed { checked, dropped: Dropped::default(), alone: None };
+        return VerificationOutcome { checked, dropped: Dropped::default(), exclusive_lock: None };
     }
-    let alone = Arc::clone(&flight.gate).write_owned().await;
+    let exclusive_lock = Arc::clone(&verification.files_lock).write_owned().await;
     // Another task may have written the file again while this one waited for the lock.
-    let checked = check(&flight, true).await;
+    let checked = check(&verification, true).await;
     let dropped = if matches!(checked, Checked::Damaged | Checked::Missing) {
-        drop_row(&flight.store, flight.row.digest).await
+        drop_row(&verification.store, verification.row.digest).await
     } else {
         Dropped::default()
     };
-    Landed { checked, dropped, alone: Some(alone) }
+    VerificationOutcome { checked, dropped, exclusive_lock: Some(exclusive_lock) }
 }
 
-async fn check(flight: &Flight, sets_aside: bool) -> Checked {
-    let (disk, row, wants_bytes) = (flight.disk.clone(), flight.row.clone(), flight.wants_bytes);
+async fn check(verification: &Verification, sets_aside: bool) -> Checked {
+    let (disk, row, wants_bytes) =
+        (verification.disk.clone(), verification.row.clone(), verification.wants_bytes);
     let work = move || {
         let checked = disk.check(&row, wants_bytes);
         if sets_aside

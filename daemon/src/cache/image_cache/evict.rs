@@ -47,16 +47,20 @@ impl ImageCache {
         if needed_bytes > self.cap.limit_bytes() {
             return Box::pin(fut::ready(Err(self.cap.full(needed_bytes))));
         }
-        let alone = Arc::clone(&self.gate).write_owned().into_actor(self);
-        Box::pin(alone.then(move |alone, actor, _| actor.make_room_alone(needed_bytes, alone)))
+        let exclusive_lock = Arc::clone(&self.files_lock).write_owned().into_actor(self);
+        Box::pin(
+            exclusive_lock.then(move |exclusive_lock, actor, _| {
+                actor.make_room_exclusively(needed_bytes, exclusive_lock)
+            }),
+        )
     }
 
     /// Calls itself after each eviction, because another request may have taken the room, or a task may have named a chosen artifact.
     #[expect(clippy::only_used_in_recursion, reason = "held until the room is granted")]
-    fn make_room_alone(
+    fn make_room_exclusively(
         &mut self,
         needed_bytes: u64,
-        alone: OwnedRwLockWriteGuard<()>,
+        exclusive_lock: OwnedRwLockWriteGuard<()>,
     ) -> ResponseActFuture<Self, Result<Granted, CacheError>> {
         let excess_bytes = match self.cap.grant(needed_bytes) {
             Ok(granted) => return Box::pin(fut::ready(Ok(granted))),
@@ -79,7 +83,7 @@ impl ImageCache {
                     info!(artifacts = dropped.artifacts, bytes = dropped.bytes, "cache evicted");
                     actor.stats.evictions += dropped.artifacts;
                     actor.events.plain(Topic::Cache, "evicted");
-                    actor.make_room_alone(needed_bytes, alone)
+                    actor.make_room_exclusively(needed_bytes, exclusive_lock)
                 }
                 Err(error) => Box::pin(fut::ready(Err(error))),
             }))
@@ -87,15 +91,15 @@ impl ImageCache {
     }
 
     pub(super) fn evict_page(&mut self) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
-        let alone = Arc::clone(&self.gate).write_owned();
+        let exclusive_lock = Arc::clone(&self.files_lock).write_owned();
         let (store, protected) = (self.store.clone(), self.tables.recent.protected(Instant::now()));
         let chosen = async move {
-            let alone = alone.await;
-            (choose(store, protected, u64::MAX, PAGE as usize).await, alone)
+            let exclusive_lock = exclusive_lock.await;
+            (choose(store, protected, u64::MAX, PAGE as usize).await, exclusive_lock)
         };
-        Box::pin(chosen.into_actor(self).then(|(chosen, alone), actor, _| match chosen {
+        Box::pin(chosen.into_actor(self).then(|(chosen, exclusive_lock), actor, _| match chosen {
             Ok(rows) => Box::pin(actor.evict(rows).map(move |dropped, _, _| {
-                drop(alone);
+                drop(exclusive_lock);
                 dropped
             })) as ResponseActFuture<Self, _>,
             Err(error) => Box::pin(fut::ready(Err(error.into()))),
@@ -107,17 +111,17 @@ impl ImageCache {
         &mut self,
         digests: Vec<Digest>,
     ) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
-        let alone = Arc::clone(&self.gate).write_owned();
+        let exclusive_lock = Arc::clone(&self.files_lock).write_owned();
         let rows = self.store.read(move |connection| {
             let rows = digests.into_iter().map(|digest| store::artifact(connection, digest));
             rows.collect::<Result<Vec<_>, _>>()
         });
-        let found = async move { (alone.await, rows.await) };
-        Box::pin(found.into_actor(self).then(|(alone, rows), actor, _| match rows {
+        let found = async move { (exclusive_lock.await, rows.await) };
+        Box::pin(found.into_actor(self).then(|(exclusive_lock, rows), actor, _| match rows {
             Ok(rows) => {
                 let dropping = actor.drop_chosen(rows.into_iter().flatten().collect());
                 Box::pin(dropping.map(move |dropped, _, _| {
-                    drop(alone);
+                    drop(exclusive_lock);
                     dropped
                 })) as ResponseActFuture<Self, _>
             }
@@ -125,7 +129,7 @@ impl ImageCache {
         }))
     }
 
-    /// Drops the rows, then the files. The caller holds the gate exclusively. Artifacts that were used or named by a task since they were chosen
+    /// Drops the rows, then the files. The caller holds the lock of the files exclusively. Artifacts that were used or named by a task since they were chosen
     /// stay.
     fn evict(&mut self, mut rows: Vec<ArtifactRow>) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let now = Instant::now();

@@ -9,12 +9,12 @@ use tokio::{sync::RwLock, time::Instant};
 use super::ImageCache;
 use crate::{
     cache::{
-        CacheError, FindRoom, Fresh, KeepMade, Kept, Key, Made, MakeRoom, NewArtifact, Placed, Settle,
+        CacheError, FindRoom, Fresh, KeepMade, Kept, Key, Made, MakeRoom, NewArtifact, Settle, WrittenFiles,
         cap::Granted,
         disk_tier::DiskTier,
-        kept::{Open, Shelf, Written},
+        kept::{Unsettled, Written, WrittenFile},
         memory_tier::Item,
-        shelver::{Shelving, shelve_all},
+        shelver::{WriteOutcome, write_all},
     },
     store::{self, ArtifactRow, Entry, Store},
 };
@@ -26,13 +26,13 @@ const PRUNES: u32 = 8;
 struct Writer {
     disk: DiskTier,
     store: Store,
-    gate: Arc<RwLock<()>>,
+    files_lock: Arc<RwLock<()>>,
     cache: Recipient<Settle>,
-    asked: Asked,
+    fields: EntryFields,
 }
 
 /// What the entry says about the results, beside the files.
-struct Asked {
+struct EntryFields {
     key: Option<Key>,
     provider: String,
     model: Option<String>,
@@ -40,13 +40,13 @@ struct Asked {
     artifacts: PathBuf,
 }
 
-impl Asked {
-    fn kept(self, placed: Placed) -> Kept {
+impl EntryFields {
+    fn kept(self, files: WrittenFiles) -> Kept {
         let Self { key, provider, model, notes, artifacts } = self;
-        let entry = Entry { artifacts: placed.artifacts(), provider, model, made: Timestamp::now(), notes };
+        let entry = Entry { artifacts: files.artifacts(), provider, model, made: Timestamp::now(), notes };
         // An entry without a picture would have no row, so it gets no key.
         let key = key.filter(|_| !entry.artifacts.is_empty());
-        Kept::new(Made::of(&entry, &artifacts), key, entry, placed)
+        Kept::new(Made::of(&entry, &artifacts), key, entry, files)
     }
 }
 
@@ -57,18 +57,18 @@ impl ImageCache {
         ctx: &mut Context<Self>,
     ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
         let KeepMade { key, provider, model, pictures, notes, make_room } = msg;
-        let asked = Asked { key, provider, model, notes, artifacts: self.disk.artifacts().to_owned() };
+        let fields = EntryFields { key, provider, model, notes, artifacts: self.disk.artifacts().to_owned() };
         let pictures = match pictures {
             Fresh::Pictures(pictures) => pictures,
-            Fresh::Placed(placed) => return Box::pin(fut::ready(Ok(asked.kept(placed)))),
+            Fresh::Written(files) => return Box::pin(fut::ready(Ok(fields.kept(files)))),
             Fresh::Failed(error) => return Box::pin(fut::ready(Err(error))),
         };
         let writer = Writer {
             disk: self.disk.clone(),
             store: self.store.clone(),
-            gate: Arc::clone(&self.gate),
+            files_lock: Arc::clone(&self.files_lock),
             cache: ctx.address().recipient(),
-            asked,
+            fields,
         };
         let most_bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         if self.cap.excess_bytes(most_bytes) == 0 {
@@ -131,30 +131,30 @@ impl ImageCache {
     }
 
     /// Handles the end of a [`Kept`] result: its rows were committed, or its files are not needed.
-    pub(super) fn settle(&mut self, Settle { open, written }: Settle) {
-        let Open { shelves, files, granted, key, together } = open;
+    pub(super) fn settle(&mut self, Settle { unsettled, written }: Settle) {
+        let Unsettled { written_files, files, granted, key, shared_lock } = unsettled;
         let is_stray = match &written {
             None => true,
             Some(written) => written.entry.artifacts.iter().zip(&files).any(|(row, file)| row != file),
         };
         if let Some(written) = written {
-            self.follow(key, shelves, written);
+            self.follow(key, written_files, written);
         }
         // The reservation is released after the files are counted. Otherwise another thread could reserve the same room in between.
         drop(granted);
         // The lock is released only here, so that nobody removes files whose rows are not visible to others yet.
-        drop(together);
+        drop(shared_lock);
         if is_stray {
-            tokio::spawn(discard(self.store.clone(), self.disk.clone(), Arc::clone(&self.gate), files));
+            tokio::spawn(discard(self.store.clone(), self.disk.clone(), Arc::clone(&self.files_lock), files));
         }
     }
 
-    fn follow(&mut self, key: Option<Key>, shelves: Vec<Shelf>, written: Written) {
+    fn follow(&mut self, key: Option<Key>, written_files: Vec<WrittenFile>, written: Written) {
         let Written { entry, added } = written;
         self.stats.artifacts += added.artifacts;
         self.cap.add(added.bytes);
         self.stats.entries += added.entries;
-        for (Shelf { row: file, stamp, held }, row) in shelves.into_iter().zip(&entry.artifacts) {
+        for (WrittenFile { row: file, stamp, held }, row) in written_files.into_iter().zip(&entry.artifacts) {
             self.tables.recent.protect(row.digest, Instant::now());
             if file.extension != row.extension {
                 continue;
@@ -210,23 +210,23 @@ async fn count_new(
 
 /// Writes the files. If one of them cannot be written, all are removed again: on a full disk they would only make it worse.
 async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> Result<Kept, CacheError> {
-    let Writer { disk, store, gate, cache, asked } = writer;
-    let together = Arc::clone(&gate).read_owned().await;
-    let shelving = disk.clone();
-    let shelving = on_thread(disk.artifacts().to_owned(), move || shelve_all(&shelving, pictures));
-    let Shelving { shelves, files, error } = shelving.await?;
+    let Writer { disk, store, files_lock, cache, fields } = writer;
+    let shared_lock = Arc::clone(&files_lock).read_owned().await;
+    let writer = disk.clone();
+    let outcome = on_thread(disk.artifacts().to_owned(), move || write_all(&writer, pictures));
+    let WriteOutcome { written_files, files, error } = outcome.await?;
     if let Some(error) = error {
-        drop(together);
-        discard(store, disk, gate, files).await;
+        drop(shared_lock);
+        discard(store, disk, files_lock, files).await;
         return Err(error);
     }
-    let open = Open { shelves, files, granted, key: None, together };
-    Ok(asked.kept(Placed::new(open, cache)))
+    let unsettled = Unsettled { written_files, files, granted, key: None, shared_lock };
+    Ok(fields.kept(WrittenFiles::new(unsettled, cache)))
 }
 
 /// Removes those of the files that no row names.
-async fn discard(store: Store, disk: DiskTier, gate: Arc<RwLock<()>>, files: Vec<ArtifactRow>) {
-    let _alone = gate.write_owned().await;
+async fn discard(store: Store, disk: DiskTier, files_lock: Arc<RwLock<()>>, files: Vec<ArtifactRow>) {
+    let _exclusive_lock = files_lock.write_owned().await;
     let without_row = store.read(move |connection| {
         let mut without_row = Vec::new();
         for file in files {

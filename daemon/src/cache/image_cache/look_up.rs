@@ -22,7 +22,7 @@ struct Job {
     requests: Vec<Vec<Key>>,
     is_counted: bool,
     /// The state of each request, in their order.
-    looks: Vec<Look>,
+    states: Vec<LookUpState>,
     /// The entries that were read from the journal; None for a key without an entry.
     read: HashMap<Key, Option<Arc<Made>>>,
     /// Whether each file that was verified is good.
@@ -46,15 +46,15 @@ struct Fetched {
 }
 
 #[derive(Clone)]
-enum Look {
+enum LookUpState {
     /// Something must be fetched first.
     Open,
     Miss,
     Hit(Arc<Made>),
 }
 
-enum Judged {
-    Had,
+enum FilesState {
+    Good,
     Lost,
     Open,
 }
@@ -66,7 +66,7 @@ impl ImageCache {
         ctx: &mut Context<Self>,
     ) -> ActorResponse<Self, Vec<Option<Arc<Made>>>> {
         let mut job = Job {
-            looks: vec![Look::Open; msg.requests.len()],
+            states: vec![LookUpState::Open; msg.requests.len()],
             requests: msg.requests,
             is_counted: msg.is_counted,
             read: HashMap::new(),
@@ -83,18 +83,18 @@ impl ImageCache {
     fn pass(&mut self, job: &mut Job) -> Option<Needs> {
         let mut needs = Needs::default();
         let mut is_open = false;
-        let mut looks = std::mem::take(&mut job.looks);
-        for (request, look) in job.requests.iter().zip(&mut looks) {
-            if matches!(look, Look::Open) {
-                *look = self.look(request, job, &mut needs);
-                is_open |= matches!(look, Look::Open);
+        let mut states = std::mem::take(&mut job.states);
+        for (request, state) in job.requests.iter().zip(&mut states) {
+            if matches!(state, LookUpState::Open) {
+                *state = self.look_up_one(request, job, &mut needs);
+                is_open |= matches!(state, LookUpState::Open);
             }
         }
-        job.looks = looks;
+        job.states = states;
         is_open.then_some(needs)
     }
 
-    fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
+    fn look_up_one(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> LookUpState {
         for (position, key) in request.iter().enumerate() {
             let indexed = self.tables.index.get(key);
             let known = match indexed {
@@ -106,39 +106,44 @@ impl ImageCache {
                 // All of the request's remaining keys are read at once, so that it needs one read.
                 let rest = request.iter().skip(position);
                 needs.keys.extend(rest.filter(|key| !job.read.contains_key(*key)));
-                return Look::Open;
+                return LookUpState::Open;
             };
             let Some(entry) = entry else { continue };
-            match self.judge(&entry, &job.verdicts, needs) {
-                Judged::Had => {
+            match self.files_state(&entry, &job.verdicts, needs) {
+                FilesState::Good => {
                     entry.outputs.iter().for_each(|output| self.touch(output.digest));
-                    return Look::Hit(entry);
+                    return LookUpState::Hit(entry);
                 }
-                Judged::Lost => {}
-                Judged::Open => return Look::Open,
+                FilesState::Lost => {}
+                FilesState::Open => return LookUpState::Open,
             }
         }
-        Look::Miss
+        LookUpState::Miss
     }
 
-    fn judge(&mut self, entry: &Made, verdicts: &HashMap<Digest, bool>, needs: &mut Needs) -> Judged {
+    fn files_state(
+        &mut self,
+        entry: &Made,
+        verdicts: &HashMap<Digest, bool>,
+        needs: &mut Needs,
+    ) -> FilesState {
         let tables = &mut self.tables;
         let is_lost = |output: &Output| {
             tables.being_evicted.contains(&output.digest) || verdicts.get(&output.digest) == Some(&false)
         };
         if entry.outputs.iter().any(is_lost) {
-            return Judged::Lost;
+            return FilesState::Lost;
         }
-        let mut judged = Judged::Had;
+        let mut state = FilesState::Good;
         for output in &entry.outputs {
             let is_good = verdicts.contains_key(&output.digest)
                 || tables.is_verified(&output.digest, Path::new(&output.path));
             if !is_good {
                 needs.files.insert(output.digest, ArtifactRow::of(output));
-                judged = Judged::Open;
+                state = FilesState::Open;
             }
         }
-        judged
+        state
     }
 
     fn fetch(
@@ -196,8 +201,8 @@ impl ImageCache {
     }
 
     fn answer(&mut self, job: Job) -> Vec<Option<Arc<Made>>> {
-        let made = |look: Look| if let Look::Hit(entry) = look { Some(entry) } else { None };
-        let answers: Vec<_> = job.looks.into_iter().map(made).collect();
+        let made = |state: LookUpState| if let LookUpState::Hit(entry) = state { Some(entry) } else { None };
+        let answers: Vec<_> = job.states.into_iter().map(made).collect();
         if job.is_counted {
             let hits = answers.iter().flatten().count() as u64;
             self.tables.hits += hits;

@@ -52,7 +52,7 @@ impl ImageCache {
         let path = self.disk.path(&row);
         self.touch(digest);
         // Another read may have put it into memory while this one read the row.
-        let is_coming = self.memory.contains(&digest) || self.flights.contains_key(&digest);
+        let is_coming = self.memory.contains(&digest) || self.verifications.contains_key(&digest);
         let reservation =
             if wants_bytes && !is_coming { self.memory.reserve(&self.budget, row.size_bytes) } else { None };
         if reservation.is_none() && self.tables.is_verified(&digest, &path) {

@@ -32,7 +32,7 @@ const STRAY_AGE: Duration = Duration::from_mins(1);
 struct Sweep {
     store: Store,
     disk: DiskTier,
-    gate: Arc<RwLock<()>>,
+    files_lock: Arc<RwLock<()>>,
     check: Recipient<CheckFile>,
 }
 
@@ -45,7 +45,7 @@ impl ImageCache {
         let sweep = Sweep {
             store: self.store.clone(),
             disk: self.disk.clone(),
-            gate: Arc::clone(&self.gate),
+            files_lock: Arc::clone(&self.files_lock),
             check: ctx.address().recipient(),
         };
         Box::pin(async move {
@@ -109,7 +109,7 @@ impl Sweep {
             if strays.is_empty() {
                 continue;
             }
-            let _alone = self.gate.write().await;
+            let _exclusive_lock = self.files_lock.write().await;
             // Checked again under the exclusive lock: nobody is about to commit a row for a file that has none now.
             let strays = self.without_row(strays).await?;
             let removed = tokio::task::spawn_blocking(move || remove(strays)).await;

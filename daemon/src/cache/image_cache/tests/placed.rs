@@ -33,7 +33,7 @@ async fn what_was_placed_is_kept_as_it_is() {
     let cache = home.start_wide();
     stats(&cache).await;
     let fresh = shelve(&home, vec![picture(1, 100), picture(2, 200)]).await;
-    assert!(matches!(fresh, Fresh::Placed(_)), "{fresh:?}");
+    assert!(matches!(fresh, Fresh::Written(_)), "{fresh:?}");
     assert_eq!(named(&home), 2, "the files have their names before anybody is told");
     let made = home.keep_this(&cache, keep_fresh(7, fresh)).await.unwrap();
     assert_eq!(made.outputs.iter().map(|output| output.size_bytes).collect::<Vec<_>>(), [100, 200]);
@@ -61,7 +61,7 @@ async fn what_nobody_keeps_goes_and_takes_no_room() {
     eventually(|| named(&home) == 1).await;
     assert!(exists(&kept));
     let fresh = shelve(&home, vec![picture(3, 100)]).await;
-    assert!(matches!(fresh, Fresh::Placed(_)), "the room came back: {fresh:?}");
+    assert!(matches!(fresh, Fresh::Written(_)), "the room came back: {fresh:?}");
 }
 
 #[actix::test]
@@ -69,11 +69,11 @@ async fn a_thread_does_not_wait_for_those_who_remove_files() {
     let mut home = Home::new();
     let cache = home.start_wide();
     stats(&cache).await;
-    let gate = Arc::clone(&home.shelver.as_ref().unwrap().gate);
-    let alone = gate.write_owned().await;
+    let files_lock = Arc::clone(&home.shelver.as_ref().unwrap().files_lock);
+    let exclusive_lock = files_lock.write_owned().await;
     let fresh = shelve(&home, vec![picture(1, 100)]).await;
     assert!(matches!(&fresh, Fresh::Pictures(pictures) if pictures.len() == 1), "{fresh:?}");
-    drop(alone);
+    drop(exclusive_lock);
     home.keep_this(&cache, keep_fresh(1, fresh)).await.unwrap();
 }
 
