@@ -14,7 +14,7 @@ use reel_protocol::{Timestamp, methods::ArtifactPutResult};
 pub use self::pieces::Piece;
 use self::{
     file::{Copied, copy},
-    pieces::{Pieces, Taken},
+    pieces::{PieceOutcome, Pieces},
 };
 use crate::{
     budget::{Budget, Holder, OverBudget},
@@ -135,12 +135,12 @@ impl Uploads {
         let (pieces, spools) = (self.pieces.clone(), self.spools.clone());
         let taking = tokio::task::spawn_blocking(move || pieces.take(&piece, &spools));
         match taking.await.map_err(|_| PutError::Internal("the piece could not be written"))?? {
-            Taken::Partly { upload, received_bytes } => Ok(ArtifactPutResult {
+            PieceOutcome::Partly { upload, received_bytes } => Ok(ArtifactPutResult {
                 upload: Some(upload),
                 size_bytes: received_bytes,
                 ..ArtifactPutResult::default()
             }),
-            Taken::Whole(copied) => self.keep(copied).await,
+            PieceOutcome::Whole(copied) => self.keep(copied).await,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
 /// Most open uploads.
 const MOST: usize = 16;
 /// Time without a piece after which an upload may be removed in favour of a new one.
-const PATIENCE: Duration = Duration::from_mins(5);
+const ABANDONED_AFTER: Duration = Duration::from_mins(5);
 
 /// A piece of a file.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Piece {
 
 /// The outcome of a piece.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum PieceOutcome {
     /// The piece was added, and more must follow.
     Partly {
         /// The upload's number.
@@ -56,10 +56,10 @@ pub(super) enum Taken {
 
 /// The open uploads. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pieces(Arc<Mutex<Open>>);
+pub(super) struct Pieces(Arc<Mutex<OpenUploads>>);
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenUploads {
     next: u64,
     uploads: BTreeMap<u64, Upload>,
 }
@@ -74,7 +74,7 @@ struct Upload {
 impl Pieces {
     /// Adds a piece to its upload, or begins an upload with it. Blocks on the disk. A piece that is too long or has a wrong offset is refused and the
     /// upload stays. Any other error ends the upload.
-    pub(super) fn take(&self, piece: &Piece, spools: &Spools) -> Result<Taken, PutError> {
+    pub(super) fn take(&self, piece: &Piece, spools: &Spools) -> Result<PieceOutcome, PutError> {
         if piece.data.len() > PUT_BYTES {
             return Err(PutError::Piece(format!("a piece has at most {PUT_BYTES} bytes")));
         }
@@ -99,14 +99,14 @@ impl Pieces {
             upload.touched = Instant::now();
             let received_bytes = upload.spool.size_bytes();
             self.open().uploads.insert(number, upload);
-            return Ok(Taken::Partly { upload: number, received_bytes });
+            return Ok(PieceOutcome::Partly { upload: number, received_bytes });
         }
         if upload.spool.size_bytes() == 0 {
             return Err(PutError::Empty(path));
         }
         let is_picture = of_picture(&upload.head).is_some_and(|picture| picture.is_certain);
         let spooled = upload.spool.finish().map_err(|error| not_written(&path, error))?;
-        Ok(Taken::Whole(Copied { path, spooled, is_picture }))
+        Ok(PieceOutcome::Whole(Copied { path, spooled, is_picture }))
     }
 
     /// Removes the upload from the table while a piece of it is written, or begins one. A concurrent piece of the same upload does not find it.
@@ -118,7 +118,7 @@ impl Pieces {
         }
         if open.uploads.len() >= MOST {
             let now = Instant::now();
-            open.uploads.retain(|_, upload| now.duration_since(upload.touched) < PATIENCE);
+            open.uploads.retain(|_, upload| now.duration_since(upload.touched) < ABANDONED_AFTER);
         }
         if open.uploads.len() >= MOST {
             return Err(PutError::Piece(format!("{MOST} uploads are under way, which are the most")));
@@ -128,7 +128,7 @@ impl Pieces {
         Ok((open.next, upload))
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenUploads> {
         // No code under the lock can leave the table half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
