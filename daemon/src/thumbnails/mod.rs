@@ -79,14 +79,14 @@ pub struct ThumbnailParts {
 #[derive(Debug, Clone)]
 pub struct Thumbnails {
     parts: Arc<ThumbnailParts>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Thumbnails {
     /// Creates it. It makes as many thumbnails at once as there are cores, and at most four.
     pub fn new(parts: ThumbnailParts) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { parts: Arc::new(parts), turns: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))) }
+        Self { parts: Arc::new(parts), permits: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))) }
     }
 
     /// Returns the path of a PNG of this picture whose sides are at most `max_px` long. A smaller picture keeps its size.
@@ -99,18 +99,18 @@ impl Thumbnails {
             return Err(ThumbnailError::NoPicture(digest, picture.media_type));
         }
         let key = key(digest, max_px);
-        if let Some(path) = self.had(key).await? {
+        if let Some(path) = self.find_cached(key).await? {
             return Ok(path);
         }
         // The semaphore is never closed. While this request waited, an equal one may have made the thumbnail.
-        let _turn = self.turns.acquire().await;
-        match self.had(key).await? {
+        let _permit = self.permits.acquire().await;
+        match self.find_cached(key).await? {
             Some(path) => Ok(path),
             None => self.keep(key, self.shrunk(digest, picture, max_px).await?).await,
         }
     }
 
-    async fn had(&self, key: Key) -> Result<Option<PathBuf>, ThumbnailError> {
+    async fn find_cached(&self, key: Key) -> Result<Option<PathBuf>, ThumbnailError> {
         let look_up = LookUp { requests: vec![vec![key]], is_counted: false };
         let found = self.parts.look_up.send(look_up).await?;
         let made = found.into_iter().next().flatten();
