@@ -19,14 +19,14 @@ pub struct GroupTree {
     membership: PathBuf,
     /// `/sys/fs/cgroup`.
     root: PathBuf,
-    bounding: Vec<Place>,
+    bounding: Vec<GroupDirectory>,
     /// Samples until the next search.
     search_wait: u32,
 }
 
 /// The directory of a group.
 #[derive(Debug)]
-struct Place {
+struct GroupDirectory {
     directory: PathBuf,
     path: Arc<str>,
 }
@@ -44,29 +44,29 @@ impl GroupTree {
     }
 
     /// Reads the groups that have a memory limit, innermost first.
-    pub fn look(&mut self) -> Vec<Group> {
+    pub fn read(&mut self) -> Vec<Group> {
         if let Some(rest) = self.search_wait.checked_sub(1) {
             self.search_wait = rest;
         } else {
             self.search_wait = SEARCH_INTERVAL;
             self.bounding = self.search();
         }
-        self.bounding.iter().filter_map(Place::read).collect()
+        self.bounding.iter().filter_map(GroupDirectory::read).collect()
     }
 
-    fn search(&self) -> Vec<Place> {
+    fn search(&self) -> Vec<GroupDirectory> {
         let text = fs::read_to_string(&self.membership).unwrap_or_default();
-        let place = |path: &str| {
+        let directory_of = |path: &str| {
             // In a container the path may be that of the host. Then only the root exists, and it is the container's own group.
             let directory = self.root.join(path.trim_start_matches('/'));
-            Place { directory, path: path.into() }
+            GroupDirectory { directory, path: path.into() }
         };
         let groups = group::path_of(&text).map(group::upwards).unwrap_or_default();
-        groups.into_iter().map(place).filter(|place| place.limit_bytes().is_some()).collect()
+        groups.into_iter().map(directory_of).filter(|group| group.limit_bytes().is_some()).collect()
     }
 }
 
-impl Place {
+impl GroupDirectory {
     fn limit_bytes(&self) -> Option<u64> {
         let limit = |file: &&str| group::limit(&read(&self.directory, file)?);
         LIMIT_FILES.iter().filter_map(limit).min()
@@ -116,8 +116,8 @@ mod tests {
             fs::write(path, text).unwrap();
         }
 
-        fn look(&mut self) -> Vec<(String, u64, Option<u64>)> {
-            let groups = self.tree.look();
+        fn read(&mut self) -> Vec<(String, u64, Option<u64>)> {
+            let groups = self.tree.read();
             groups.iter().map(|group| (group.path.to_string(), group.limit_bytes, group.used_bytes)).collect()
         }
     }
@@ -139,11 +139,11 @@ mod tests {
         );
         let bounds =
             [("/user.slice/app".to_owned(), 3000, Some(1900)), ("/user.slice".to_owned(), 9000, None)];
-        assert_eq!(scene.look(), bounds);
+        assert_eq!(scene.read(), bounds);
         scene.write("user.slice/app/memory.high", "max\n");
-        assert_eq!(scene.look()[0].1, 4000, "a changed bound holds at the next look");
+        assert_eq!(scene.read()[0].1, 4000, "a changed bound holds at the next look");
         scene.write("user.slice/app/memory.max", "max\n");
-        assert_eq!(scene.look().len(), 1);
+        assert_eq!(scene.read().len(), 1);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let root = [("memory.max", "70\n"), ("memory.current", "60\n")];
         for membership in ["0::/host/path/of/it\n", "0::/../../other\n", "0::/\n"] {
             assert_eq!(
-                Scene::new(membership, &root).look(),
+                Scene::new(membership, &root).read(),
                 [("/".to_owned(), 70, Some(60))],
                 "{membership}"
             );
@@ -161,10 +161,10 @@ mod tests {
     #[test]
     fn a_system_without_groups_has_no_bounds_until_one_appears() {
         let mut scene = Scene::new("0::/app\n", &[]);
-        assert!(scene.look().is_empty());
+        assert!(scene.read().is_empty());
         scene.write("app/memory.max", "70\n");
-        let looks = (0..=SEARCH_INTERVAL).position(|_| !scene.look().is_empty());
+        let looks = (0..=SEARCH_INTERVAL).position(|_| !scene.read().is_empty());
         assert_eq!(looks, Some(SEARCH_INTERVAL as usize));
-        assert!(GroupTree::new("/no/such".into(), "/no/such".into()).look().is_empty());
+        assert!(GroupTree::new("/no/such".into(), "/no/such".into()).read().is_empty());
     }
 }

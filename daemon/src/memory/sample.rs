@@ -43,7 +43,7 @@ impl SampleSource for Sampler {
             children_bytes: children::resident_bytes(),
             system_available_bytes: self.system.available_memory(),
             system_total_bytes: self.system.total_memory(),
-            groups: self.groups.look(),
+            groups: self.groups.read(),
         }
     }
 }

@@ -148,7 +148,7 @@ impl Actor for MemorySupervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        self.look(ctx);
+        self.poll(ctx);
         self.start_timer(ctx);
     }
 }
@@ -187,7 +187,7 @@ impl Handler<SetMemoryLimits> for MemorySupervisor {
     fn handle(&mut self, SetMemoryLimits(config): SetMemoryLimits, ctx: &mut Self::Context) {
         self.config = config;
         self.last_reclaim = None;
-        self.look(ctx);
+        self.poll(ctx);
         self.start_timer(ctx);
     }
 }
@@ -198,11 +198,11 @@ impl MemorySupervisor {
             ctx.cancel_future(former);
         }
         let poll = Duration::from_millis(self.config.poll_ms);
-        self.timer = Some(ctx.run_interval(poll, Self::look));
+        self.timer = Some(ctx.run_interval(poll, Self::poll));
     }
 
     /// Takes a sample, tells the listeners, and reclaims memory if it is due.
-    fn look(&mut self, ctx: &mut Context<Self>) {
+    fn poll(&mut self, ctx: &mut Context<Self>) {
         self.take_sample();
         self.tell_listeners();
         if *self.level.borrow() >= MemoryLevel::High {
