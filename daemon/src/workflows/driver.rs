@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     budget::WorkflowBudget,
-    handles::{Ended, Handles},
+    handles::{CannotContinue, Handles},
     step::{Step, StepEnd, StepEnds, Workflow},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The interval between two searches for ready steps is at least this many times as long as the last search took.
-const LOOK_SHARE: u32 = 10;
+const SEARCH_INTERVAL_FACTOR: u32 = 10;
 
 /// Drives a workflow until no step is left that can be carried out. If the future is dropped, the submitted tasks go on.
 pub(super) async fn drive(
@@ -25,7 +25,7 @@ pub(super) async fn drive(
     handles: &Handles,
     task: &RunTask,
     mut budget: Option<WorkflowBudget>,
-) -> Result<StepEnds, Ended> {
+) -> Result<StepEnds, CannotContinue> {
     let caller = Caller { client: task.client.clone(), connection: 0 };
     let (mut ends, mut submitted) = (StepEnds::new(), BTreeSet::new());
     let mut under_way = FuturesUnordered::new();
@@ -35,7 +35,7 @@ pub(super) async fn drive(
         let (fraction, message) = workflow.progress(&ends);
         task.progress.report(fraction, message);
         // The search can run a few times a second for a large film, and uses the thread that all actors share.
-        let next_look = began + began.elapsed() * LOOK_SHARE;
+        let next_search = began + began.elapsed() * SEARCH_INTERVAL_FACTOR;
         for step in ready {
             let refused = match &mut budget {
                 Some(budget) => budget.reserve(&step.name, price(handles, &step).await?).err(),
@@ -62,7 +62,7 @@ pub(super) async fn drive(
                 budget.settle(&name, end.may_be_charged(), end.cost.as_ref());
             }
             ends.insert(name, end);
-            match timeout_at(next_look, under_way.next()).await {
+            match timeout_at(next_search, under_way.next()).await {
                 Ok(Some(another)) => ended = another,
                 Ok(None) | Err(_) => break,
             }
@@ -72,7 +72,7 @@ pub(super) async fn drive(
 
 /// Returns the price of a step, in millionths of a US dollar; None if it is unknown. The price is 0 for a cached result and for a step that cannot be
 /// planned. The submit of the latter returns the reason.
-async fn price(handles: &Handles, step: &Step) -> Result<Option<u64>, Ended> {
+async fn price(handles: &Handles, step: &Step) -> Result<Option<u64>, CannotContinue> {
     let Ok(trial) = handles.trial(step.spec.clone()).await? else { return Ok(Some(0)) };
     let Some(candidate) = trial.plan.candidates.first().filter(|_| trial.cached.is_none()) else {
         return Ok(Some(0));

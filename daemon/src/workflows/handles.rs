@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The first and the longest backoff before a request is sent again that was refused for lack of room. The backoff doubles each time.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// Handles to other parts of the daemon. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub struct Handles {
 
 /// The workflow cannot go on: the daemon stops, or the workflow's own task is over. If the daemon stops, the next start continues the workflow.
 #[derive(Debug)]
-pub(super) struct Ended;
+pub(super) struct CannotContinue;
 
 impl Handles {
     /// Carries a step out: submits it, waits until it is settled, and returns how it ended. If the step failed or was cancelled in an earlier attempt
@@ -53,7 +53,7 @@ impl Handles {
         caller: Caller,
         (parent, is_retry): (TaskId, bool),
         step: Step,
-    ) -> Result<(String, StepEnd), Ended> {
+    ) -> Result<(String, StepEnd), CannotContinue> {
         let Step { name, mut spec } = step;
         spec.request_id = Some(request_id(parent, &name, &spec));
         let step = StepOf { parent, name: name.as_str().into() };
@@ -64,24 +64,24 @@ impl Handles {
         };
         if is_retry && matches!(accepted.state, TaskState::Failed | TaskState::Cancelled) {
             let retry = DecideTask { id: accepted.id, decision: Decision::Retry };
-            self.decide.send(retry).await.map_err(|_| Ended)?.ok();
+            self.decide.send(retry).await.map_err(|_| CannotContinue)?.ok();
         }
         Ok((name, self.settled(accepted.id).await?))
     }
 
     /// Waits until a task is settled, and returns how it ended as a step. The wait is repeated if the memory budget refuses it.
-    async fn settled(&self, id: TaskId) -> Result<StepEnd, Ended> {
-        let mut wait = PATIENCE.0;
+    async fn settled(&self, id: TaskId) -> Result<StepEnd, CannotContinue> {
+        let mut wait = RETRY_WAITS.0;
         loop {
             let (_stays, gone) = oneshot::channel();
             let what = WaitFor::Tasks(vec![id]);
             let waited = self.wait.send(WaitTasks { what, is_any: false, timeout: None, gone });
-            match waited.await.map_err(|_| Ended)? {
-                Ok(mut waited) => return waited.tasks.pop().map(end_of).ok_or(Ended),
-                Err(TaskRefusal::Stopping) => return Err(Ended),
+            match waited.await.map_err(|_| CannotContinue)? {
+                Ok(mut waited) => return waited.tasks.pop().map(end_of).ok_or(CannotContinue),
+                Err(TaskRefusal::Stopping) => return Err(CannotContinue),
                 Err(TaskRefusal::OverMemory(_)) => {
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(PATIENCE.1);
+                    wait = (wait * 2).min(RETRY_WAITS.1);
                 }
                 Err(refusal) => return Ok(StepEnd::refused(error_of(&refusal))),
             }
@@ -94,17 +94,17 @@ impl Handles {
         caller: &Caller,
         spec: &TaskSpec,
         step: &StepOf,
-    ) -> Result<Result<reel_protocol::methods::SubmitResult, TaskRefusal>, Ended> {
-        let mut wait = PATIENCE.0;
+    ) -> Result<Result<reel_protocol::methods::SubmitResult, TaskRefusal>, CannotContinue> {
+        let mut wait = RETRY_WAITS.0;
         loop {
             let message = SubmitTask { caller: caller.clone(), spec: spec.clone(), step: Some(step.clone()) };
-            match self.submit.send(message).await.map_err(|_| Ended)? {
-                Err(TaskRefusal::Stopping) => return Err(Ended),
-                Err(TaskRefusal::NoTask(id)) if id == step.parent => return Err(Ended),
+            match self.submit.send(message).await.map_err(|_| CannotContinue)? {
+                Err(TaskRefusal::Stopping) => return Err(CannotContinue),
+                Err(TaskRefusal::NoTask(id)) if id == step.parent => return Err(CannotContinue),
                 // A full disk is an error at once, because a person has to make room, and a task that silently waits would not say so.
                 Err(TaskRefusal::QueueFull { .. } | TaskRefusal::OverMemory(_)) => {
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(PATIENCE.1);
+                    wait = (wait * 2).min(RETRY_WAITS.1);
                 }
                 answer => return Ok(answer),
             }
@@ -112,8 +112,8 @@ impl Handles {
     }
 
     /// Plans a task without submitting it. The inner error is the refusal of the plan.
-    pub(super) async fn trial(&self, spec: TaskSpec) -> Result<Result<Trial, TaskRefusal>, Ended> {
-        self.try_task.send(TryTask { spec }).await.map_err(|_| Ended)
+    pub(super) async fn trial(&self, spec: TaskSpec) -> Result<Result<Trial, TaskRefusal>, CannotContinue> {
+        self.try_task.send(TryTask { spec }).await.map_err(|_| CannotContinue)
     }
 
     /// Reads the facts of these artifacts. Those that the store does not have are left out.

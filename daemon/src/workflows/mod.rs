@@ -18,5 +18,5 @@ pub use self::{
     handles::Handles,
     run::Workflows,
     step::{File, Outcome, Step, StepEnd, StepEnds, Workflow},
-    story::{Setting, Story},
+    story::{Abilities, Story},
 };

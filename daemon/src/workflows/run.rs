@@ -10,7 +10,7 @@ use super::{
     assemble::Assembly,
     budget::WorkflowBudget,
     driver::drive,
-    handles::{Ended, Handles},
+    handles::{CannotContinue, Handles},
     step::{File, Outcome, Workflow},
     story::{Story, StoryError},
 };
@@ -79,13 +79,13 @@ async fn carry_out(
     turns: &Semaphore,
     task: &RunTask,
     is_assembly: bool,
-) -> Result<RunEnd, Ended> {
+) -> Result<RunEnd, CannotContinue> {
     // This cannot fail, because the semaphore is never closed.
-    let _turn = turns.acquire().await.map_err(|_| Ended)?;
+    let _turn = turns.acquire().await.map_err(|_| CannotContinue)?;
     if is_assembly { assemble(handles, task).await } else { make_story(handles, task).await }
 }
 
-async fn assemble(handles: &Handles, task: &RunTask) -> Result<RunEnd, Ended> {
+async fn assemble(handles: &Handles, task: &RunTask) -> Result<RunEnd, CannotContinue> {
     let timeline = match Timeline::accepted(&task.params) {
         Ok(timeline) => timeline,
         Err(message) => return Ok(not_held(&message)),
@@ -103,7 +103,7 @@ fn not_held(message: &str) -> RunEnd {
     RunEnd::failed(task_error(ErrorCode::Internal.name(), message, "reel daemon logs says more", false))
 }
 
-async fn make_story(handles: &Handles, task: &RunTask) -> Result<RunEnd, Ended> {
+async fn make_story(handles: &Handles, task: &RunTask) -> Result<RunEnd, CannotContinue> {
     let spec = match StorySpec::accepted(&task.params) {
         Ok(spec) => spec,
         Err(message) => return Ok(not_held(&message)),
@@ -118,7 +118,7 @@ async fn make_story(handles: &Handles, task: &RunTask) -> Result<RunEnd, Ended> 
 }
 
 /// Stores the files that the workflow makes itself. The results of its steps come before them in the outputs.
-async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<RunEnd, Ended> {
+async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<RunEnd, CannotContinue> {
     let Outcome { outputs, files, flaw } = outcome;
     let artifact = |File { media_type, extension, bytes }: File| NewArtifact {
         body: Body::Held(bytes),
@@ -133,11 +133,11 @@ async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<Run
         notes: Vec::new(),
         make_room: Some(task.make_room.clone()),
     };
-    Ok(match handles.keep.send(message).await.map_err(|_| Ended)? {
+    Ok(match handles.keep.send(message).await.map_err(|_| CannotContinue)? {
         Ok(mut kept) => {
             kept.made.outputs.splice(0..0, outputs);
             kept.made.flaw = flaw;
-            RunEnd::Made { kept: Box::new(kept), cost: None, lost: not_journaled }
+            RunEnd::Made { kept: Box::new(kept), cost: None, on_journal_failure: not_journaled }
         }
         Err(error) => {
             let message = format!("the report could not be kept: {error}");

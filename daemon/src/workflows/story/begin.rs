@@ -12,14 +12,14 @@ use reel_story::{
 };
 use serde::Serialize;
 
-use super::{Setting, Story};
+use super::{Abilities, Story};
 use crate::{
     domain::{Plan, RenderRequest},
     fonts::{FontError, Fonts},
     memory::Holder,
     service::{OwnMedium, StorySpec},
     workflows::{
-        handles::{Ended, Handles},
+        handles::{CannotContinue, Handles},
         run::task_error,
         step::params_of,
     },
@@ -43,7 +43,7 @@ impl Story {
     pub(in crate::workflows) async fn begin(
         handles: &Handles,
         spec: StorySpec,
-    ) -> Result<Result<Self, StoryError>, Ended> {
+    ) -> Result<Result<Self, StoryError>, CannotContinue> {
         let digests: Vec<Digest> = spec.media().filter_map(|medium| medium.text.parse().ok()).collect();
         let supplied = match handles.artifacts(digests).await {
             Ok(found) => found,
@@ -57,22 +57,22 @@ impl Story {
         if let Some(error) = spec.media().find_map(|medium| bad_medium(&medium, &supplied)) {
             return Ok(Err(StoryError(error)));
         }
-        let setting = match find_setting(handles, &spec).await? {
-            Ok(setting) => setting,
+        let abilities = match find_abilities(handles, &spec).await? {
+            Ok(abilities) => abilities,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(Ok(Self::new(spec, setting, supplied)))
+        Ok(Ok(Self::new(spec, abilities, supplied)))
     }
 
-    /// Returns a story in this setting. `supplied` has the facts of the media that its project supplies.
-    pub fn new(spec: StorySpec, setting: Setting, supplied: BTreeMap<Digest, Output>) -> Self {
+    /// Returns a story that is made with these abilities. `supplied` has the facts of the media that its project supplies.
+    pub fn new(spec: StorySpec, abilities: Abilities, supplied: BTreeMap<Digest, Output>) -> Self {
         let of_project = || Some(spec.project.video.language.clone()).filter(|language| !language.is_empty());
         let told = spec.params.language.clone().or_else(of_project);
         let text = || {
             spec.project.shots.iter().map(reel_story::project::Shot::narration).collect::<Vec<_>>().join("\n")
         };
         let language = told.or_else(|| language(&text()).map(str::to_owned));
-        Self { spec, setting, supplied, language }
+        Self { spec, abilities, supplied, language }
     }
 }
 
@@ -109,31 +109,34 @@ fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Op
     Some(task_error(code.name(), message, "put the file with artifact.put, and name its digest", false))
 }
 
-async fn find_setting(handles: &Handles, spec: &StorySpec) -> Result<Result<Setting, StoryError>, Ended> {
-    let mut setting = Setting::default();
+async fn find_abilities(
+    handles: &Handles,
+    spec: &StorySpec,
+) -> Result<Result<Abilities, StoryError>, CannotContinue> {
+    let mut abilities = Abilities::default();
     let video = &spec.project.video;
     let until = spec.params.until.unwrap_or(StoryStage::Film);
     let mut told = |code: &str, message: &str| {
-        setting.downgrades.push(Downgrade { code: code.to_owned(), message: message.to_owned() });
+        abilities.downgrades.push(Downgrade { code: code.to_owned(), message: message.to_owned() });
     };
     if until >= StoryStage::Pictures {
         let picture = ImageParams { width: 512, height: 512, ..ImageParams::new("a picture") };
         let plan = plan(handles, "image.generate", &picture).await?;
-        setting.has_draft_pictures = plan.as_ref().is_none_or(is_draft);
-        if setting.has_draft_pictures {
+        abilities.has_draft_pictures = plan.as_ref().is_none_or(is_draft);
+        if abilities.has_draft_pictures {
             told(
                 "draft_pictures",
                 "pictures are drafts: no provider of pictures is configured (reel providers add)",
             );
         }
         let styled = ImageParams { style: Some(video.style.clone()), ..picture };
-        setting.has_known_style =
+        abilities.has_known_style =
             !video.style.is_empty() && self::plan(handles, "image.generate", &styled).await?.is_some();
     }
     if until >= StoryStage::Voices && spec.project.shots.iter().any(reel_story::project::Shot::is_spoken) {
         let plan = plan(handles, "voice.speak", &SpeechParams::new("a voice")).await?;
-        setting.has_draft_voices = plan.as_ref().is_none_or(is_draft);
-        if setting.has_draft_voices {
+        abilities.has_draft_voices = plan.as_ref().is_none_or(is_draft);
+        if abilities.has_draft_voices {
             told(
                 "draft_voices",
                 "voices are timed silence: nobody can speak here (apt install espeak-ng, or reel providers add)",
@@ -142,8 +145,8 @@ async fn find_setting(handles: &Handles, spec: &StorySpec) -> Result<Result<Sett
     }
     if until == StoryStage::Film {
         let mix = AudioMixParams { samples: 1, voices: Vec::new(), music: None, loudness: video.loudness };
-        setting.can_render = plan(handles, "audio.mix", &mix).await?.is_some();
-        if !setting.can_render {
+        abilities.can_render = plan(handles, "audio.mix", &mix).await?.is_some();
+        if !abilities.can_render {
             told(
                 "no_renderer",
                 "no film is rendered: ffmpeg is not installed (apt install ffmpeg, or brew install ffmpeg)",
@@ -152,8 +155,8 @@ async fn find_setting(handles: &Handles, spec: &StorySpec) -> Result<Result<Sett
             return Ok(Err(StoryError(error)));
         }
     }
-    setting.burns_subtitles = video.subtitles.contains(&Subtitles::Burn);
-    Ok(check_font(spec, setting).await)
+    abilities.burns_subtitles = video.subtitles.contains(&Subtitles::Burn);
+    Ok(check_font(spec, abilities).await)
 }
 
 /// The error of a film whose frames are too large to be rendered within the memory budget. It is found before anything is paid for.
@@ -175,29 +178,33 @@ fn over_memory(limit_bytes: u64, video: &Video) -> Option<TaskError> {
 }
 
 /// Leaves subtitles out of the frames if no font has all their letters and the params allow it. If they do not, this is an error.
-async fn check_font(spec: &StorySpec, mut setting: Setting) -> Result<Setting, StoryError> {
-    if !setting.burns_subtitles || !setting.can_render {
-        return Ok(setting);
+async fn check_font(spec: &StorySpec, mut abilities: Abilities) -> Result<Abilities, StoryError> {
+    if !abilities.burns_subtitles || !abilities.can_render {
+        return Ok(abilities);
     }
     let text = spec.project.shots.iter().map(reel_story::project::Shot::shown_text).collect::<String>();
     let looking = tokio::task::spawn_blocking(move || Fonts::of_the_system().covering(&text));
     // If the search panics, the steps search again and report an error themselves.
-    let Ok(Err(error)) = looking.await else { return Ok(setting) };
+    let Ok(Err(error)) = looking.await else { return Ok(abilities) };
     let install = FontError::INSTALL;
     if !spec.params.allow_unburnt {
         let hint = format!("{install}, or take \"burn\" out of the project's subtitles");
         return Err(StoryError(task_error(StoryMakeParams::NO_FONT, error.to_string(), &hint, true)));
     }
-    setting.burns_subtitles = false;
-    setting.downgrades.push(Downgrade {
+    abilities.burns_subtitles = false;
+    abilities.downgrades.push(Downgrade {
         code: StoryMakeParams::NO_FONT.to_owned(),
         message: format!("subtitles are not in the pictures: {error} ({install})"),
     });
-    Ok(setting)
+    Ok(abilities)
 }
 
 /// Plans a task. None if no plan is possible.
-async fn plan<P: Serialize>(handles: &Handles, kind: &str, params: &P) -> Result<Option<Plan>, Ended> {
+async fn plan<P: Serialize>(
+    handles: &Handles,
+    kind: &str,
+    params: &P,
+) -> Result<Option<Plan>, CannotContinue> {
     let spec = TaskSpec { kind: kind.to_owned(), params: params_of(params), ..TaskSpec::default() };
     Ok(handles.trial(spec).await?.ok().map(|trial| trial.plan))
 }

@@ -14,7 +14,7 @@ pub(super) enum Voice<'a> {
     /// The voice exists. The number is its length in samples.
     Known(&'a Output, u64),
     /// The step that makes it has not ended.
-    Open,
+    Pending,
     /// The step that makes it failed, or its result has no length.
     Missing,
 }
@@ -27,7 +27,7 @@ pub(super) enum Visual<'a> {
     /// A clip.
     Clip(&'a Output),
     /// The step that makes it has not ended.
-    Open,
+    Pending,
     /// The step that makes it failed.
     Missing,
 }
@@ -46,7 +46,7 @@ impl Story {
             return Voice::Silent;
         }
         match ends.get(&format!("voice/{}", shot.id)) {
-            None => Voice::Open,
+            None => Voice::Pending,
             Some(end) => end.output.as_ref().map_or(Voice::Missing, known),
         }
     }
@@ -64,12 +64,12 @@ impl Story {
                     None => return Visual::Missing,
                 },
                 None if matches!(self.picture(shot, ends), Visual::Missing) => {}
-                None => return Visual::Open,
+                None => return Visual::Pending,
             }
         }
         match (self.picture(shot, ends), self.spec.params.allow_missing) {
             (Visual::Missing, true) => match ends.get(&format!("card/{}", shot.id)) {
-                None => Visual::Open,
+                None => Visual::Pending,
                 Some(end) => end.output.as_ref().map_or(Visual::Missing, Visual::Picture),
             },
             (picture, _) => picture,
@@ -82,7 +82,7 @@ impl Story {
             return Visual::Picture(own);
         }
         match ends.get(&format!("picture/{}", shot.id)) {
-            None => Visual::Open,
+            None => Visual::Pending,
             Some(end) => end.output.as_ref().map_or(Visual::Missing, Visual::Picture),
         }
     }
@@ -103,7 +103,7 @@ impl Story {
 
     /// Returns the prompt of the picture. It describes the style if providers do not know the style by its name.
     pub(super) fn prompt(&self, shot: &Shot) -> String {
-        self.spec.project.picture_prompt(shot, !self.setting.has_known_style)
+        self.spec.project.picture_prompt(shot, !self.abilities.has_known_style)
     }
 }
 

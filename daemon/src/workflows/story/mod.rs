@@ -4,7 +4,7 @@
 //! lengths are known. Dissolves are clips of their own, the sound is one track, and the join of all parts is the film.
 
 mod begin;
-mod look;
+mod material;
 mod outcome;
 mod place;
 mod progress;
@@ -24,7 +24,7 @@ use crate::service::StorySpec;
 #[derive(Debug)]
 pub struct Story {
     spec: StorySpec,
-    setting: Setting,
+    abilities: Abilities,
     /// The facts of the media that the project supplies.
     supplied: BTreeMap<Digest, Output>,
     /// The language of the narration, if it is known.
@@ -34,7 +34,7 @@ pub struct Story {
 /// The abilities of the daemon for a story, and the choices that follow from them.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, found out for itself")]
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Setting {
+pub struct Abilities {
     /// Whether pictures are drafts, because no provider of pictures is configured.
     pub has_draft_pictures: bool,
     /// Whether voices are silence of the right length, because no provider of voices is configured.
@@ -76,6 +76,6 @@ impl Story {
 
     /// Whether the film is rendered.
     fn makes_film(&self) -> bool {
-        self.until() == StoryStage::Film && self.spec.params.only.is_none() && self.setting.can_render
+        self.until() == StoryStage::Film && self.spec.params.only.is_none() && self.abilities.can_render
     }
 }

@@ -11,7 +11,7 @@ use reel_story::{
 
 use super::{
     Story,
-    look::{Visual, Voice},
+    material::{Visual, Voice},
     place::Placement,
 };
 use crate::workflows::{
@@ -53,8 +53,8 @@ impl Story {
     /// Whether the subtitles are a file beside the film: the project says so, or the film cannot have them in the form that it says.
     pub(super) fn has_subtitle_file(&self) -> bool {
         let forms = &self.spec.project.video.subtitles;
-        let is_in_film =
-            self.setting.can_render && (self.setting.burns_subtitles || forms.contains(&Subtitles::Track));
+        let is_in_film = self.abilities.can_render
+            && (self.abilities.burns_subtitles || forms.contains(&Subtitles::Track));
         forms.contains(&Subtitles::Srt) || (!forms.is_empty() && !is_in_film)
     }
 
@@ -84,7 +84,7 @@ impl Story {
             frames: placement.timeline.frames,
             duration_s: seconds(placement.timeline.samples),
             is_estimate: !placement.is_exact(),
-            downgrades: self.setting.downgrades.clone(),
+            downgrades: self.abilities.downgrades.clone(),
             cost: cost(ends),
         }
     }
@@ -145,7 +145,7 @@ impl Story {
         if self.until() < StoryStage::Film || self.spec.params.only.is_some() {
             return None;
         }
-        if !self.setting.can_render {
+        if !self.abilities.can_render {
             let message = "everything is made but the film: ffmpeg is not installed".to_owned();
             let hint =
                 "apt install ffmpeg, or brew install ffmpeg; then make it again: nothing is made twice";
@@ -167,7 +167,7 @@ impl Story {
         let until = self.until();
         let voice = until >= StoryStage::Voices && matches!(self.voice(shot, ends), Voice::Missing);
         let visual = until >= StoryStage::Pictures
-            && matches!(self.visual(shot, ends), Visual::Missing | Visual::Open);
+            && matches!(self.visual(shot, ends), Visual::Missing | Visual::Pending);
         let names = ["voice", "picture", "card", "clip", "render", "transition"];
         let ended = names.iter().filter_map(|stage| ends.get(&format!("{stage}/{}", shot.id)));
         let error = ended.filter(|end| end.output.is_none()).find_map(|end| Some((end, end.error.as_ref()?)));

@@ -6,7 +6,7 @@ use reel_story::{
     timeline::{PlacedShot, SAMPLE_RATE, Timeline, samples_at},
 };
 
-use super::{Story, look::Voice};
+use super::{Story, material::Voice};
 use crate::workflows::step::StepEnds;
 
 /// The positions of the shots, as far as they are known.
@@ -31,7 +31,7 @@ impl Story {
         let lengths = self.spec.project.shots.iter().map(|shot| match self.voice(shot, ends) {
             Voice::Silent => (0, true),
             Voice::Known(_, samples) => (samples, true),
-            Voice::Open => (self.estimated_samples(shot), false),
+            Voice::Pending => (self.estimated_samples(shot), false),
             // With `allow_missing`, silence of the estimated length replaces the voice.
             Voice::Missing => (self.estimated_samples(shot), allow_missing),
         });
@@ -53,7 +53,7 @@ impl Story {
 
     /// Returns the subtitles that are drawn into a shot, with their frames in the shot.
     pub(super) fn burnt_cues(&self, index: usize, placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
-        if !self.setting.burns_subtitles {
+        if !self.abilities.burns_subtitles {
             return Vec::new();
         }
         let start = samples_at(placed.start_frame, fps);

@@ -61,8 +61,8 @@ impl Story {
         let [(_, voices), (_, pictures), (_, clips), (_, frames)] = &mut stages;
         let end = |name: String| ends.get(&name).map(|end| end.seconds);
         let (voice_s, picture_s) = (
-            if self.setting.has_draft_voices { 0.01 } else { 0.4 },
-            if self.setting.has_draft_pictures { 0.3 } else { 10.0 },
+            if self.abilities.has_draft_voices { 0.01 } else { 0.4 },
+            if self.abilities.has_draft_pictures { 0.3 } else { 10.0 },
         );
         let until = self.until();
         for shot in self.spec.project.shots.iter().filter(|shot| self.is_selected(&shot.id)) {

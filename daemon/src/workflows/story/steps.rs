@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     Story,
-    look::{Visual, Voice},
+    material::{Visual, Voice},
     place::Placement,
 };
 use crate::workflows::{
@@ -79,7 +79,7 @@ impl Story {
     }
 
     fn voice_step(&self, shot: &Shot) -> Step {
-        let is_draft = self.setting.has_draft_voices;
+        let is_draft = self.abilities.has_draft_voices;
         let params = SpeechParams {
             voice: self.spec.project.voice_name(shot).filter(|_| !is_draft).map(str::to_owned),
             language: self.language.clone(),
@@ -91,14 +91,14 @@ impl Story {
     }
 
     fn picture_step(&self, shot: &Shot) -> Step {
-        let (width, height) = self.spec.project.picture_size(self.setting.has_draft_pictures);
+        let (width, height) = self.spec.project.picture_size(self.abilities.has_draft_pictures);
         let style = &self.spec.project.video.style;
         let params = ImageParams {
             width,
             height,
             sample: sample(shot),
-            style: (self.setting.has_known_style && !style.is_empty()).then(|| style.clone()),
-            extra: Project::picture_extra(self.setting.has_draft_pictures)
+            style: (self.abilities.has_known_style && !style.is_empty()).then(|| style.clone()),
+            extra: Project::picture_extra(self.abilities.has_draft_pictures)
                 .and_then(|extra| JsonText::parse(extra.to_owned()).ok()),
             ..ImageParams::new(self.prompt(shot))
         };
@@ -214,7 +214,7 @@ fn shown(shot: &Shot, visual: &Visual<'_>) -> Option<Shown> {
     let (output, is_clip) = match visual {
         Visual::Picture(output) => (output, false),
         Visual::Clip(output) => (output, true),
-        Visual::Open | Visual::Missing => return None,
+        Visual::Pending | Visual::Missing => return None,
     };
     Some(Shown { visual: output.digest, camera: camera_move(shot.camera), is_clip })
 }

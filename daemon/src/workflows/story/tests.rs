@@ -16,9 +16,13 @@ use crate::workflows::step::StepEnd;
 fn story(mut params: Value, shots: &[Value]) -> Story {
     params["project"] = json!({ "version": 1, "video": { "size": "320x180" }, "shots": shots });
     let spec = StorySpec::accepted(&JsonText::parse(params.to_string()).unwrap()).unwrap();
-    let setting =
-        Setting { can_render: true, has_draft_pictures: true, burns_subtitles: true, ..Setting::default() };
-    Story::new(spec, setting, BTreeMap::new())
+    let abilities = Abilities {
+        can_render: true,
+        has_draft_pictures: true,
+        burns_subtitles: true,
+        ..Abilities::default()
+    };
+    Story::new(spec, abilities, BTreeMap::new())
 }
 
 fn spoken(count: usize) -> Vec<Value> {
@@ -175,7 +179,7 @@ fn stages_and_parts_end_where_they_were_asked_to() {
 #[test]
 fn without_a_renderer_all_else_is_made_and_the_error_says_so() {
     let mut story = story(json!({}), &spoken(2));
-    story.setting.can_render = false;
+    story.abilities.can_render = false;
     let (ends, known) = carry_out(&story, |_| (0, true));
     assert_eq!(known.len(), 4);
     let outcome = story.outcome(&ends);
