@@ -36,7 +36,7 @@ pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition
     loop {
         match frames.next(source)? {
             Some(frame::Found::Frame(header)) if header.goes_with(&info) => samples += header.samples,
-            Some(frame::Found::Frame(_) | frame::Found::Strange) => bad_bytes += 1,
+            Some(frame::Found::Frame(_) | frame::Found::SkippedByte) => bad_bytes += 1,
             None => break,
         }
     }

@@ -199,14 +199,14 @@ impl Stream {
             // The file ends within a header.
             None if next.len() < HEADER_BYTES && next.first() == Some(&0xff) => Err(Stop::Ended),
             None => {
-                self.skip_strange(source)?;
+                self.skip_non_frame(source)?;
                 Ok(None)
             }
         }
     }
 
     /// Skips a tag, or one byte that belongs to no frame.
-    fn skip_strange(&mut self, source: &mut Source<'_>) -> Step<()> {
+    fn skip_non_frame(&mut self, source: &mut Source<'_>) -> Step<()> {
         if let Some(bytes) = tag_bytes(source)? {
             return source.skip(bytes);
         }

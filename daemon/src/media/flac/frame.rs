@@ -8,7 +8,7 @@ const MOST_HEADER_BYTES: usize = 16;
 /// Most frames without a right checksum. For each of them, bytes up to the size of the largest possible frame are read.
 const MOST_BAD_FRAMES: u32 = 32;
 /// Most bytes outside of frames. A file with more is hardly a FLAC.
-const MOST_STRANGE_BYTES: u64 = 1024 * 1024;
+const MOST_SKIPPED_BYTES: u64 = 1024 * 1024;
 
 /// The fields of a frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum Found {
     /// A frame whose checksum is right.
     Frame(Header),
     /// One byte at which no good frame begins.
-    Strange,
+    SkippedByte,
 }
 
 /// Reads the frames of a file.
@@ -32,7 +32,7 @@ pub(super) struct Frames {
     most_bytes: usize,
     /// The number of headers that no right checksum follows.
     bad: u32,
-    strange_bytes: u64,
+    skipped_bytes: u64,
     ends_within: bool,
 }
 
@@ -78,7 +78,7 @@ impl Header {
 impl Frames {
     /// Creates a reader of frames that have at most this many bytes.
     pub(super) const fn new(most_bytes: usize) -> Self {
-        Self { most_bytes, bad: 0, strange_bytes: 0, ends_within: false }
+        Self { most_bytes, bad: 0, skipped_bytes: 0, ends_within: false }
     }
 
     /// Returns whether the file ends within a frame.
@@ -108,12 +108,12 @@ impl Frames {
         if head.len() < MOST_HEADER_BYTES && head.starts_with(b"\xff") {
             self.ends_within = true;
         }
-        self.strange_bytes += 1;
-        if self.bad > MOST_BAD_FRAMES || self.strange_bytes > MOST_STRANGE_BYTES {
+        self.skipped_bytes += 1;
+        if self.bad > MOST_BAD_FRAMES || self.skipped_bytes > MOST_SKIPPED_BYTES {
             return Err(Stop::Broken("most of its frames are damaged".to_owned()));
         }
         source.skip(1)?;
-        Ok(Some(Found::Strange))
+        Ok(Some(Found::SkippedByte))
     }
 
     /// Reads to the end of the frame that begins here. Returns whether the frame has an end.
