@@ -1,6 +1,6 @@
 //! Extracts from a prompt what a picture needs: the place, the hour, the weather, the figures and the camera.
 
-use super::dice::Seal;
+use super::dice::RequestDigest;
 use super::keywords::{TABLE, Word};
 
 /// Bytes of the prompt that are searched for words. The rest only changes the random choices.
@@ -76,9 +76,9 @@ const OVER: [&str; 8] = [
 ];
 
 impl Brief {
-    pub fn read(prompt: &str, seal: &Seal) -> Self {
+    pub fn read(prompt: &str, digest: &RequestDigest) -> Self {
         let mut words = find_words(prompt);
-        let mut dice = seal.dice("brief");
+        let mut dice = digest.dice("brief");
         let has = |word: Word| words.contains(&word);
         let said = PLACES.into_iter().find(|place| has(*place));
         let implied = IMPLIED.into_iter().find(|(word, _)| has(*word)).map(|(_, place)| place);
@@ -196,7 +196,7 @@ fn find_whole(spaced: &str, form: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::super::Panel;
-    use super::super::dice::Seal;
+    use super::super::dice::RequestDigest;
     use super::{Brief, Camera, Hour};
     use crate::keywords::Word;
 
@@ -211,7 +211,7 @@ mod tests {
             sample: 0,
             has_caption: true,
         };
-        Brief::read(prompt, &Seal::of(&panel))
+        Brief::read(prompt, &RequestDigest::of(&panel))
     }
 
     #[test]

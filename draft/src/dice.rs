@@ -4,9 +4,9 @@ use super::Panel;
 
 /// The digest of all inputs that make one draft differ from another.
 #[derive(Debug, Clone, Copy)]
-pub struct Seal([u8; 32]);
+pub struct RequestDigest([u8; 32]);
 
-impl Seal {
+impl RequestDigest {
     /// Hashes each field with its length before it, so that text moved from one field to the next gives another digest.
     pub fn of(panel: &Panel) -> Self {
         let mut hasher = blake3::Hasher::new();

@@ -33,7 +33,7 @@ use std::ops::ControlFlow;
 
 use brief::Brief;
 use canvas::Canvas;
-use dice::Seal;
+use dice::RequestDigest;
 use frame::Frame;
 use stage::Stage;
 use style::Style;
@@ -131,16 +131,16 @@ pub fn draw(
         ControlFlow::Break(()) => Err(DrawError::Cancelled),
     };
     step(0.0, "composition")?;
-    let seal = Seal::of(panel);
+    let digest = RequestDigest::of(panel);
     let style = Style::named(panel.style.as_deref());
-    let brief = Brief::read(&panel.prompt, &seal);
+    let brief = Brief::read(&panel.prompt, &digest);
     step(0.02, "caption")?;
     let frame = Frame::plan(panel, style);
     let mount = frame.mount(style);
     let (columns, rows) = mount.canvas();
     let no_memory = || DrawError::Canvas { width, height };
     let canvas = Canvas::new(columns, rows).ok_or_else(no_memory)?;
-    let mut stage = Stage::new(canvas, brief, style, seal);
+    let mut stage = Stage::new(canvas, brief, style, digest);
     for (layer, (name, paint)) in scene::LAYERS.into_iter().enumerate() {
         step(0.08 + 0.08 * layer as f32, name)?;
         paint(&mut stage);
@@ -148,7 +148,7 @@ pub fn draw(
     step(0.58, "treatment")?;
     let Stage { canvas, palette, .. } = stage;
     let ground = frame::ground(&palette).bytes();
-    let mut sheet = treatment::develop(canvas, style, &seal, mount, ground).ok_or_else(no_memory)?;
+    let mut sheet = treatment::develop(canvas, style, &digest, mount, ground).ok_or_else(no_memory)?;
     step(0.68, "lettering")?;
     frame.letter(&mut sheet, &palette);
     step(0.7, "encoding")?;

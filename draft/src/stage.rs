@@ -2,7 +2,7 @@
 
 use super::brief::{Brief, Camera, Hour};
 use super::canvas::{Canvas, Spot};
-use super::dice::{Dice, Seal};
+use super::dice::{Dice, RequestDigest};
 use super::keywords::Word;
 use super::palette::Palette;
 use super::style::Style;
@@ -13,7 +13,7 @@ pub struct Stage {
     pub brief: Brief,
     pub style: Style,
     pub palette: Palette,
-    seal: Seal,
+    digest: RequestDigest,
     /// The unit of length, in pixels: the picture's height, unless the picture is much taller or wider than a screen.
     pub unit: f32,
     /// The height at which the sky ends, in pixels from the top.
@@ -27,8 +27,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new(canvas: Canvas, brief: Brief, style: Style, seal: Seal) -> Self {
-        let mut dice = seal.dice("stage");
+    pub fn new(canvas: Canvas, brief: Brief, style: Style, digest: RequestDigest) -> Self {
+        let mut dice = digest.dice("stage");
         let (width, height) = (canvas.width, canvas.height);
         let unit = height.min(width * 1.15).max(width.min(height * 3.0) * 0.34);
         let horizon = height
@@ -47,15 +47,15 @@ impl Stage {
             Hour::Dawn | Hour::Dusk => horizon - unit * dice.range(0.05, 0.16),
         };
         let focus = width * (0.5 - light_side * dice.range(0.1, 0.26));
-        let palette = Palette::new(&brief, style, &mut seal.dice("palette"));
+        let palette = Palette::new(&brief, style, &mut digest.dice("palette"));
         // The bars of the cinematic style cover the lowest part of the picture.
         let lift = if style == Style::Cinematic { 0.05 } else { 0.0 };
         let floor = height * (dice.range(0.9, 0.95) - lift);
-        Self { canvas, brief, style, palette, seal, unit, horizon, floor, light: (light_x, light_y), focus }
+        Self { canvas, brief, style, palette, digest, unit, horizon, floor, light: (light_x, light_y), focus }
     }
 
     pub fn dice(&self, purpose: &str) -> Dice {
-        self.seal.dice(purpose)
+        self.digest.dice(purpose)
     }
 
     /// Returns −1 if light comes from the left of a position, and 1 if it comes from its right.

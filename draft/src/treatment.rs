@@ -1,6 +1,6 @@
 //! Turns a painted canvas into the picture of its style: colour grade, texture, edges and vignette.
 use super::canvas::{Canvas, Pixel};
-use super::dice::{Contour, Dice, Seal};
+use super::dice::{Contour, Dice, RequestDigest};
 use super::paper::Edges;
 use super::sheet::{Mount, Region, Sheet};
 use super::style::Style;
@@ -110,11 +110,11 @@ fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
 pub fn develop(
     mut canvas: Canvas,
     style: Style,
-    seal: &Seal,
+    digest: &RequestDigest,
     mount: Mount,
     ground: [u8; 3],
 ) -> Option<Sheet> {
-    let mut dice = seal.dice("treatment");
+    let mut dice = digest.dice("treatment");
     if style == Style::PixelArt {
         reduce_colours(&mut canvas);
     }
