@@ -8,7 +8,7 @@ use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
 use reel_protocol::{CacheMode, Digest, ErrorCode, MAX_ID, Output, TaskError};
 
-use super::{Lost, ProviderWork, RunEnd, RunTask, RunTasks, ServiceStats, Work, find};
+use super::{JournalFailure, ProviderWork, RunEnd, RunTask, RunTasks, ServiceStats, Work, find};
 use crate::{
     cache::{CacheError, FindInput, FindRoom, Fresh, KeepMade, Shelver},
     domain::{Again, CacheKey, Cost, InputFile, Inputs, Quantity},
@@ -67,7 +67,7 @@ impl ServiceParts {
         let (began, provider) = (Instant::now(), task.provider.as_ref().map(|one| Arc::clone(&one.provider)));
         let end = match service.check(method, &task.params) {
             Ok(Work::AtProvider(work)) => self.run_at_provider(task, work).await,
-            Ok(Work::Here(work)) => work.run(task.cancel, task.progress).await,
+            Ok(Work::InDaemon(work)) => work.run(task.cancel, task.progress).await,
             Ok(Work::Workflow(_)) => RunEnd::failed(internal("a workflow was run as if it had no steps")),
             Err(bad) => {
                 let message = format!("the params were accepted and do not hold: {}", bad.message);
@@ -131,7 +131,7 @@ impl ServiceParts {
             notes,
             make_room: Some(task.make_room),
         };
-        let lost: Lost = if provider.is_paid {
+        let on_journal_failure: JournalFailure = if provider.is_paid {
             |error| not_kept(&error.into(), true)
         } else {
             |error| not_kept(&error.into(), false)
@@ -140,7 +140,7 @@ impl ServiceParts {
             Ok(Ok(mut kept)) => {
                 kept.made.flaw = flaw;
                 let cost = provider.cost(cost_microusd, &quantity_made(asked, &kept.made.outputs));
-                RunEnd::Made { kept: Box::new(kept), cost, lost }
+                RunEnd::Made { kept: Box::new(kept), cost, on_journal_failure }
             }
             Ok(Err(error)) => failed(not_kept(&error, provider.is_paid)),
             Err(_) => RunEnd::failed(internal("the cache is gone")),

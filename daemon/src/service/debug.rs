@@ -30,7 +30,7 @@ impl Service for Debug {
     }
 
     fn check(&self, method: &str, params: &JsonText) -> Result<Work, BadParams> {
-        check(method, params).map(|call| Work::Here(Box::new(call)))
+        check(method, params).map(|call| Work::InDaemon(Box::new(call)))
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::{
     attempt::{ServiceParts, Services},
     planner::Planner,
     preview::{Preview, preview},
-    run::{Lost, RunEnd, RunTask, RunTasks},
+    run::{JournalFailure, RunEnd, RunTask, RunTasks},
     stats::ServiceStats,
     story::{OwnMedium, STORY_MAKE, StorySpec},
 };

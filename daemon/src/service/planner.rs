@@ -18,13 +18,13 @@ use crate::{
 /// Plans tasks for a list of providers. Every request begins with a plan, so the planner is a plain value and no actor.
 #[derive(Debug, Clone)]
 pub struct Planner {
-    providers: Arc<[Known]>,
+    providers: Arc<[PlannedProvider]>,
     generation: u64,
 }
 
 /// A provider, with its name in a form that the plans can share.
 #[derive(Debug)]
-struct Known {
+struct PlannedProvider {
     profile: ProviderProfile,
     name: Arc<str>,
 }
@@ -46,9 +46,10 @@ impl Planner {
         /// How many planners were made. The first has the generation 1.
         static MADE: AtomicU64 = AtomicU64::new(0);
 
-        let known = |profile: ProviderProfile| Known { name: Arc::from(profile.name.as_str()), profile };
+        let planned =
+            |profile: ProviderProfile| PlannedProvider { name: Arc::from(profile.name.as_str()), profile };
         let generation = MADE.fetch_add(1, Relaxed) + 1;
-        Self { providers: providers.into_iter().map(known).collect(), generation }
+        Self { providers: providers.into_iter().map(planned).collect(), generation }
     }
 
     /// Plans params that may refer to outputs of other tasks. These do not exist yet, so the params are only checked, with a digest of zeros in
@@ -74,7 +75,7 @@ impl Planner {
         let (service, method) = find(spec.kind).ok_or_else(|| unknown_kind(spec.kind))?;
         match service.check(method, spec.params)? {
             Work::AtProvider(work) => self.plan_at_provider(spec, service.provided_by(), &*work),
-            Work::Here(_) => {
+            Work::InDaemon(_) => {
                 Ok(Plan { params: spec.params.clone(), generation: self.generation, ..Plan::default() })
             }
             Work::Workflow(inputs) => Ok(Plan {
@@ -102,7 +103,7 @@ impl Planner {
             (Err(_), Some(gone)) => return Err(gone_provider(gone)),
             (chosen, _) => chosen?,
         };
-        let candidate = |provider: &&Known| Candidate {
+        let candidate = |provider: &&PlannedProvider| Candidate {
             provider: Arc::clone(&provider.name),
             model: work.model().or(provider.profile.model_for(service)).map(Arc::from),
             key: work.key(&provider.profile),
@@ -117,7 +118,7 @@ impl Planner {
         Ok(Plan { params, inputs, candidates, generation: self.generation, ..Plan::default() })
     }
 
-    fn find(&self, name: &str) -> Option<&Known> {
+    fn find(&self, name: &str) -> Option<&PlannedProvider> {
         self.providers.iter().find(|provider| *provider.name == *name)
     }
 
@@ -128,7 +129,7 @@ impl Planner {
         spec: &PlanSpec<'_>,
         service: &str,
         work: &dyn ProviderWork,
-    ) -> Result<Vec<&Known>, BadParams> {
+    ) -> Result<Vec<&PlannedProvider>, BadParams> {
         let allowed = match (spec.provider, spec.planned.and_then(|name| self.find(name))) {
             (Some(name), _) => vec![self.named(name, service)?],
             (None, Some(planned)) if planned.profile.is_fallback => vec![planned],
@@ -152,7 +153,7 @@ impl Planner {
     }
 
     /// Finds the provider that a request names, which must serve the service.
-    fn named(&self, name: &str, service: &str) -> Result<&Known, BadParams> {
+    fn named(&self, name: &str, service: &str) -> Result<&PlannedProvider, BadParams> {
         let provider = self.find(name).ok_or_else(|| self.unknown_provider(name))?;
         if provider.profile.serves(service) {
             return Ok(provider);
@@ -167,7 +168,12 @@ impl Planner {
 
     /// The providers for a request that names none: the one of its earlier plan, then the default of the service, then the others by rank.
     /// Providers that have refused the request are left out, unless all of them have.
-    fn in_order(&self, service: &str, planned: Option<&Known>, refused_by: &[Refused]) -> Vec<&Known> {
+    fn in_order(
+        &self,
+        service: &str,
+        planned: Option<&PlannedProvider>,
+        refused_by: &[Refused],
+    ) -> Vec<&PlannedProvider> {
         let serving = || self.providers.iter().filter(|provider| provider.profile.serves(service));
         // A user who has chosen drafts as the default pays for nothing else.
         let draft = serving()
@@ -183,8 +189,9 @@ impl Planner {
             let is_planned = planned.is_some_and(|planned| planned.name == provider.name);
             (!is_planned, !provider.profile.is_default_for(service))
         });
-        let is_open =
-            |provider: &&Known| !refused_by.iter().any(|refused| *refused.provider == *provider.name);
+        let is_open = |provider: &&PlannedProvider| {
+            !refused_by.iter().any(|refused| *refused.provider == *provider.name)
+        };
         if allowed.iter().any(is_open) {
             allowed.retain(is_open);
         }

@@ -24,6 +24,6 @@ pub fn preview(kind: &str, params: &JsonText, cache: CacheMode, key: &CacheKey) 
             let request = (!has_inputs).then(|| work.into_request(seed(cache, key)));
             Some(Preview { quantity, request })
         }
-        Work::Here(_) | Work::Workflow(_) => None,
+        Work::InDaemon(_) | Work::Workflow(_) => None,
     }
 }

@@ -53,7 +53,7 @@ pub struct RunTask {
 }
 
 /// Returns the task's error, and what may follow, if its results could not be journaled.
-pub type Lost = fn(StoreError) -> (TaskError, Again);
+pub type JournalFailure = fn(StoreError) -> (TaskError, Again);
 
 /// How an attempt at a task ended.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub enum RunEnd {
         /// What the results cost. None if that is not known.
         cost: Option<Cost>,
         /// Called if the rows cannot be written.
-        lost: Lost,
+        on_journal_failure: JournalFailure,
     },
     /// The attempt failed with this error. The second value says what may follow.
     Failed(TaskError, Again),

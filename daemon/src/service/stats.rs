@@ -16,10 +16,10 @@ const TIMES: usize = 256;
 
 /// The statistics of all services; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct ServiceStats(Arc<Mutex<Seen>>);
+pub struct ServiceStats(Arc<Mutex<Counters>>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Counters {
     /// The configured providers, in the order of selection.
     providers: Vec<ProviderProfile>,
     counts: BTreeMap<&'static str, Counts>,
@@ -54,7 +54,7 @@ impl ServiceStats {
 
     /// Replaces the configured providers. The counts stay.
     pub fn set_providers(&self, providers: Vec<ProviderProfile>) {
-        self.seen().providers = providers;
+        self.counters().providers = providers;
     }
 
     /// Counts the end of an attempt that took `elapsed`. An attempt that was stopped is not counted, and a flawed result counts as an error.
@@ -65,8 +65,8 @@ impl ServiceStats {
         elapsed: Duration,
         end: &RunEnd,
     ) {
-        let mut seen = self.seen();
-        let counts = seen.counts.entry(service).or_default();
+        let mut counters = self.counters();
+        let counts = counters.counts.entry(service).or_default();
         let mut nobody = Attempts::default();
         let attempts = match provider {
             Some(name) => counts.by_provider.entry(name.to_owned()).or_default(),
@@ -95,18 +95,18 @@ impl ServiceStats {
 
     /// Each service with its methods, providers, styles and counts.
     pub fn status(&self) -> ServiceStatusResult {
-        let seen = self.seen();
-        let info = |service: &&'static dyn Service| (service.name().to_owned(), seen.info(*service));
+        let counters = self.counters();
+        let info = |service: &&'static dyn Service| (service.name().to_owned(), counters.info(*service));
         ServiceStatusResult { services: SERVICES.iter().map(info).collect() }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn counters(&self) -> MutexGuard<'_, Counters> {
         // A poisoned lock is used on, since nothing that is done under the lock can leave the counts half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seen {
+impl Counters {
     fn info(&self, service: &dyn Service) -> ServiceInfo {
         let name = service.name();
         let provided_by = service.provided_by();

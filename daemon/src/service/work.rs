@@ -39,7 +39,7 @@ pub(super) enum Work {
     /// A provider makes the result, and the cache keeps it.
     AtProvider(Box<dyn ProviderWork>),
     /// The daemon carries out the request itself. There is no result.
-    Here(Box<dyn LocalWork>),
+    InDaemon(Box<dyn LocalWork>),
     /// Other tasks carry out the request: its steps, which the room `workflows` submits. They start from these artifacts.
     Workflow(Inputs),
 }

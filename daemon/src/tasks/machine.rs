@@ -222,9 +222,9 @@ impl<S: Surroundings> Machine<S> {
                 self.transition_written(write, transition, *then, outcome.map(drop));
             }
             Write::Finish(finish) => self.finish_written(write, finish, outcome.map(drop)),
-            Write::Results { run, made, maker, cost, lost, ends } => match outcome {
+            Write::Results { run, made, maker, cost, on_journal_failure, ends } => match outcome {
                 Ok(_) => self.results_written(*run, made, (*maker, *cost), ends),
-                Err(error) => self.results_refused(*run, ends, lost(error)),
+                Err(error) => self.results_refused(*run, ends, on_journal_failure(error)),
             },
             Write::Remember { request, .. } => {
                 self.answer(*request, Answer::Remembered(outcome.map(drop)));

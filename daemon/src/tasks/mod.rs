@@ -33,7 +33,7 @@ pub use self::{
 use crate::{
     cache::MakeRoom,
     domain::{Again, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
-    service::{Lost, RunEnd, RunTask, RunTasks},
+    service::{JournalFailure, RunEnd, RunTask, RunTasks},
 };
 
 #[cfg(test)]

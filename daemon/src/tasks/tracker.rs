@@ -31,7 +31,7 @@ use crate::{
     budget::Budget,
     cache::{CountCoalesced, Kept, LookUp},
     chain::chain,
-    disk::FreeRoom,
+    disk::FreeSpaceCache,
     events::EventHub,
     memory::PressureChanged,
     provider::Permits,
@@ -107,7 +107,7 @@ pub struct TaskTracker {
     /// Permits to read tasks that are to be shown, [`READERS`] in number.
     read_turns: Arc<Semaphore>,
     /// Measures the free space of the disk.
-    free_room: FreeRoom,
+    free_room: FreeSpaceCache,
     /// The zero of the machine's moments.
     origin: Instant,
     wake: Option<SpawnHandle>,
@@ -133,7 +133,7 @@ impl TaskTracker {
             returns,
             returned: Some(returned),
             read_turns: Arc::new(Semaphore::new(READERS)),
-            free_room: FreeRoom::default(),
+            free_room: FreeSpaceCache::default(),
             origin,
             wake: None,
         }
@@ -220,10 +220,10 @@ impl TaskTracker {
         self.stops.remove(&run);
         let end = match end {
             RunEnd::Done => AttemptEnd::Done,
-            RunEnd::Made { kept, cost, lost } => {
+            RunEnd::Made { kept, cost, on_journal_failure } => {
                 let made = Arc::new(kept.made.clone());
                 self.kept.insert(run, *kept);
-                AttemptEnd::Made { made, cost, lost }
+                AttemptEnd::Made { made, cost, on_journal_failure }
             }
             RunEnd::Failed(error, again) => AttemptEnd::Failed(error, again),
             RunEnd::FailedAtCost(error, again, cost) => {

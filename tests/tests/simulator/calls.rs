@@ -298,8 +298,13 @@ impl World {
             notes: Vec::new(),
             flaw: None,
         });
-        let lost = if PROVIDERS[provider].is_paid { paid_results_lost } else { free_results_lost };
-        let end = AttemptEnd::Made { made, cost: Some(Cost { microusd: 40_000, is_estimate: false }), lost };
+        let on_journal_failure =
+            if PROVIDERS[provider].is_paid { paid_results_lost } else { free_results_lost };
+        let end = AttemptEnd::Made {
+            made,
+            cost: Some(Cost { microusd: 40_000, is_estimate: false }),
+            on_journal_failure,
+        };
         self.give_permit_back(run);
         if let Some(call) = self.calls.get_mut(&run) {
             call.is_over = true;

@@ -14,7 +14,7 @@ use crate::{
     store::{
         self, Accepted, EncodedRemoteJob, Finish, NewTask, Pruned, Recovered, Start, StoreError, Transition,
     },
-    tasks::{Candidate, Drained, Lost, PlanSpec, PlanTasks, TaskRefusal},
+    tasks::{Candidate, Drained, JournalFailure, PlanSpec, PlanTasks, TaskRefusal},
 };
 
 /// Something that the driver must do. Effects are carried out in their order.
@@ -185,7 +185,7 @@ pub enum Write {
         /// The cost of the results. `None` if it is unknown.
         cost: Option<Cost>,
         /// Returns what follows if this write fails.
-        lost: Lost,
+        on_journal_failure: JournalFailure,
         /// The ends of all tasks that share the results.
         ends: Vec<Finish>,
     },

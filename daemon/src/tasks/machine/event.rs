@@ -9,7 +9,9 @@ use crate::{
     cache::Made,
     domain::{Cost, Fingerprint, Piece, RemoteJob, StepOf},
     store::{Recovered, StoreError},
-    tasks::{Again, Caller, Decision, Lost, Plan, PlanRefusal, PlanTasks, SetTaskLimits, TaskRefusal},
+    tasks::{
+        Again, Caller, Decision, JournalFailure, Plan, PlanRefusal, PlanTasks, SetTaskLimits, TaskRefusal,
+    },
 };
 
 /// The driver's number of a request that it will answer. Numbers are never reused, and a later request has a larger one.
@@ -257,7 +259,7 @@ pub enum AttemptEnd {
         /// Their cost. `None` if it is unknown.
         cost: Option<Cost>,
         /// Returns what follows if the rows cannot be written.
-        lost: Lost,
+        on_journal_failure: JournalFailure,
     },
     /// It failed. The second field says what may follow.
     Failed(TaskError, Again),

@@ -12,7 +12,7 @@ use crate::{
     domain::Cost,
     store::{Finish, UNREACHED},
     tasks::{
-        Again, Lost,
+        Again, JournalFailure,
         again::{Failed, Next, is_of_the_provider, next},
         end::{End, task_error},
         live::LiveTask,
@@ -22,8 +22,8 @@ use crate::{
 impl<S: Surroundings> Machine<S> {
     /// Handles the end of an attempt. Its slot becomes free, and its outcome applies to all tasks that share it.
     pub(super) fn ended(&mut self, run: RunId, end: AttemptEnd) {
-        if let AttemptEnd::Made { made, cost, lost } = end {
-            return self.made(run, made, cost, lost);
+        if let AttemptEnd::Made { made, cost, on_journal_failure } = end {
+            return self.made(run, made, cost, on_journal_failure);
         }
         let (leader, members) = self.take_run(run);
         self.count_ended(leader.is_some() && matches!(end, AttemptEnd::Stopped));
@@ -64,7 +64,7 @@ impl<S: Surroundings> Machine<S> {
     ///
     /// The attempt remains until the rows are committed, without a slot. So tasks that join its flight or take it over in the meantime get its
     /// results too, and nobody asks for the same.
-    fn made(&mut self, run: RunId, made: Arc<Made>, cost: Option<Cost>, lost: Lost) {
+    fn made(&mut self, run: RunId, made: Arc<Made>, cost: Option<Cost>, on_journal_failure: JournalFailure) {
         let leader = self.runs.get_mut(&run).and_then(|run| {
             run.phase = Phase::CommittingResults;
             run.leader
@@ -79,7 +79,7 @@ impl<S: Surroundings> Machine<S> {
                 ends.extend(self.plan_finish(member, end));
             }
         }
-        self.commit(Write::Results { run, made, maker, cost, lost, ends });
+        self.commit(Write::Results { run, made, maker, cost, on_journal_failure, ends });
         self.count_ended(false);
     }
 

@@ -10,7 +10,7 @@ use super::{failure, picture, results};
 use crate::{
     cache::ImageCache,
     domain::Again,
-    service::{Lost, RunEnd, RunTask, RunTasks},
+    service::{JournalFailure, RunEnd, RunTask, RunTasks},
 };
 
 /// Fake services whose attempts wait for a permit of `gate`. `runs` lists the kind of each attempt that was started.
@@ -26,7 +26,7 @@ impl RunTasks for FakeServices {
         self.runs.lock().unwrap().push(task.kind.to_string());
         let (gate, cache) = (Arc::clone(&self.gate), self.cache.clone());
         let key = task.provider.as_ref().map(|provider| provider.key);
-        let lost: Lost = if task.provider.is_some_and(|provider| provider.is_paid) {
+        let on_journal_failure: JournalFailure = if task.provider.is_some_and(|provider| provider.is_paid) {
             |_| (failure(true), Again::OutcomeUnknown)
         } else {
             |_| (failure(true), Again::Later(None))
@@ -48,7 +48,7 @@ impl RunTasks for FakeServices {
                 "image.generate" | "image.cached" => {
                     let key = key.filter(|_| &*task.kind == "image.cached");
                     let kept = Box::new(cache.send(picture(key)).await.unwrap().unwrap());
-                    RunEnd::Made { kept, cost: None, lost }
+                    RunEnd::Made { kept, cost: None, on_journal_failure }
                 }
                 _ => RunEnd::Done,
             }
