@@ -124,11 +124,11 @@ pub struct HolderUsage {
 
 /// The budget. Clones share their numbers.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Book>);
+pub struct Budget(Arc<Counters>);
 
 /// All operations are relaxed: each number is independent, and no other memory is published through them.
 #[derive(Debug)]
-struct Book {
+struct Counters {
     limit_bytes: AtomicU64,
     reserved_bytes: AtomicU64,
     refusals: AtomicU64,
@@ -152,7 +152,7 @@ struct Count {
 impl Budget {
     /// Creates a budget without reservations.
     pub fn new(limit_bytes: u64) -> Self {
-        Self(Arc::new(Book {
+        Self(Arc::new(Counters {
             limit_bytes: AtomicU64::new(limit_bytes),
             reserved_bytes: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -207,7 +207,7 @@ impl Budget {
     }
 }
 
-impl Book {
+impl Counters {
     const fn count(&self, holder: Holder) -> &Count {
         match holder {
             Holder::Cache => &self.cache,
@@ -243,7 +243,7 @@ impl Book {
         Ok(())
     }
 
-    fn take_back(&self, holder: Holder, bytes: u64) {
+    fn release(&self, holder: Holder, bytes: u64) {
         self.count(holder).bytes.fetch_sub(bytes, Relaxed);
         self.reserved_bytes.fetch_sub(bytes, Relaxed);
     }
@@ -291,7 +291,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.0.take_back(self.holder, self.bytes);
+        self.budget.0.release(self.holder, self.bytes);
     }
 }
 

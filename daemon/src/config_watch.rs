@@ -50,7 +50,7 @@ impl ConfigWatch {
 
     /// Waits until the file may have changed. Returns once for a burst of changes, and once after the start for changes before it. The future may be
     /// dropped while it waits: no change is lost.
-    pub async fn stirred(&self) {
+    pub async fn changed(&self) {
         self.settled.notified().await;
     }
 }
@@ -64,10 +64,10 @@ impl Drop for ConfigWatch {
 async fn watch(file: PathBuf, settled: Arc<Notify>) {
     loop {
         // Start a new watch each time: the watched directory may have been moved or removed, and another directory may be the nearest one by then.
-        let stirred = Arc::new(Notify::new());
+        let changed = Arc::new(Notify::new());
         let begun = spawn_blocking({
-            let (file, stirred) = (file.clone(), Arc::clone(&stirred));
-            move || begin(&file, &stirred)
+            let (file, changed) = (file.clone(), Arc::clone(&changed));
+            move || begin(&file, &changed)
         });
         let begun = begun.await;
         settled.notify_one();
@@ -81,41 +81,41 @@ async fn watch(file: PathBuf, settled: Arc<Notify>) {
             // There is nothing to watch, or a panic, which is in the log.
             Ok(Ok(None)) | Err(_) => return,
         };
-        stirred.notified().await;
-        settle(&stirred).await;
+        changed.notified().await;
+        settle(&changed).await;
     }
 }
 
 /// Waits until a burst of events is over, at most [`LONGEST_BURST`].
-async fn settle(stirred: &Notify) {
+async fn settle(changed: &Notify) {
     let end = Instant::now() + LONGEST_BURST;
     while Instant::now() < end {
-        if timeout_at((Instant::now() + QUIET).min(end), stirred.notified()).await.is_err() {
+        if timeout_at((Instant::now() + QUIET).min(end), changed.notified()).await.is_err() {
             return;
         }
     }
 }
 
 /// Starts a watch. None if the file cannot change, such as `/dev/null`.
-fn begin(file: &Path, stirred: &Arc<Notify>) -> notify::Result<Option<RecommendedWatcher>> {
-    let Some(mut places) = places(file) else { return Ok(None) };
+fn begin(file: &Path, changed: &Arc<Notify>) -> notify::Result<Option<RecommendedWatcher>> {
+    let Some(mut paths) = watched_paths(file) else { return Ok(None) };
     for turn in 1.. {
-        let names = places.clone();
-        let stirred = Arc::clone(stirred);
+        let names = paths.clone();
+        let changed = Arc::clone(changed);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // An error may have hidden a change.
             if event.as_ref().map_or(true, |event| concerns(event, &names)) {
-                stirred.notify_one();
+                changed.notify_one();
             }
         })?;
-        let mut directories: Vec<_> = places.iter().filter_map(|place| place.parent()).collect();
+        let mut directories: Vec<_> = paths.iter().filter_map(|path| path.parent()).collect();
         directories.dedup();
         let mut watch = |directory: &Path| watcher.watch(directory, RecursiveMode::NonRecursive);
         let begun = directories.into_iter().try_for_each(&mut watch);
         // A directory that was made or removed during the start would go unnoticed. It may also be the reason why the start failed.
-        match self::places(file) {
-            Some(now) if now == places || turn == TURNS => return begun.map(|()| Some(watcher)),
-            Some(now) => places = now,
+        match self::watched_paths(file) {
+            Some(now) if now == paths || turn == TURNS => return begun.map(|()| Some(watcher)),
+            Some(now) => paths = now,
             None => break,
         }
     }
@@ -123,30 +123,30 @@ fn begin(file: &Path, stirred: &Arc<Notify>) -> notify::Result<Option<Recommende
 }
 
 /// Returns the paths whose creation, change or removal may change the file's content. The directory of each path exists. None if nothing can change.
-fn places(file: &Path) -> Option<BTreeSet<PathBuf>> {
+fn watched_paths(file: &Path) -> Option<BTreeSet<PathBuf>> {
     // A device or a pipe does not change, and `/dev` has events all the time.
     if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         return None;
     }
-    let mut places = BTreeSet::new();
+    let mut paths = BTreeSet::new();
     let mut path = std::path::absolute(file).ok()?;
     for _ in 0..LINKS {
         let is_there = |path: &&Path| path.parent().is_some_and(Path::is_dir);
-        let place = path.ancestors().find(is_there)?;
-        places.insert(place.to_owned());
+        let watched = path.ancestors().find(is_there)?;
+        paths.insert(watched.to_owned());
         let Ok(target) = fs::read_link(&path) else { break };
         path = path.parent()?.join(target);
     }
-    Some(places)
+    Some(paths)
 }
 
 /// Returns whether an event may mean a change of one of the paths.
-fn concerns(event: &Event, places: &BTreeSet<PathBuf>) -> bool {
+fn concerns(event: &Event, paths: &BTreeSet<PathBuf>) -> bool {
     // The event is about such a path, or about its directory, which was moved or removed.
-    let is_of_a_place = |path: &PathBuf| {
-        places.contains(path) || places.iter().any(|place| place.parent() == Some(path.as_path()))
+    let is_of_watched_path = |path: &PathBuf| {
+        paths.contains(path) || paths.iter().any(|watched| watched.parent() == Some(path.as_path()))
     };
-    event.need_rescan() || (is_change(event) && event.paths.iter().any(is_of_a_place))
+    event.need_rescan() || (is_change(event) && event.paths.iter().any(is_of_watched_path))
 }
 
 fn is_change(event: &Event) -> bool {
@@ -174,7 +174,7 @@ mod tests {
 
     /// Waits until the watch reports a change.
     async fn told(watch: &ConfigWatch, what: &str) {
-        tokio::time::timeout(DEADLINE, watch.stirred()).await.unwrap_or_else(|_| panic!("not told: {what}"));
+        tokio::time::timeout(DEADLINE, watch.changed()).await.unwrap_or_else(|_| panic!("not told: {what}"));
     }
 
     /// A name, the state before the watch starts, and the changes that follow one by one. The file is `in/config.toml`.
@@ -262,17 +262,17 @@ mod tests {
     fn what_is_watched_exists_and_a_device_is_not() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
-        let place = |path: &Path| places(path).map(Vec::from_iter);
-        assert_eq!(place(&root.join("a/b/c.toml")), Some(vec![root.join("a")]));
-        assert_eq!(place(&root.join("c.toml")), Some(vec![root.join("c.toml")]));
-        assert_eq!(place(Path::new("/dev/null")), None);
+        let watched = |path: &Path| watched_paths(path).map(Vec::from_iter);
+        assert_eq!(watched(&root.join("a/b/c.toml")), Some(vec![root.join("a")]));
+        assert_eq!(watched(&root.join("c.toml")), Some(vec![root.join("c.toml")]));
+        assert_eq!(watched(Path::new("/dev/null")), None);
         // A directory in place of the file is a mistake that a person may correct.
-        assert_eq!(place(root), Some(vec![root.to_owned()]));
+        assert_eq!(watched(root), Some(vec![root.to_owned()]));
         // A link to itself does not loop for ever.
         std::os::unix::fs::symlink(root.join("loop"), root.join("loop")).unwrap();
-        assert_eq!(place(&root.join("loop")), Some(vec![root.join("loop")]));
+        assert_eq!(watched(&root.join("loop")), Some(vec![root.join("loop")]));
         std::os::unix::fs::symlink("gone/x.toml", root.join("link")).unwrap();
-        assert_eq!(place(&root.join("link")), Some(vec![root.join("gone"), root.join("link")]));
+        assert_eq!(watched(&root.join("link")), Some(vec![root.join("gone"), root.join("link")]));
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("config.toml");
         fs::write(&file, "x").unwrap();
-        let places = BTreeSet::from([file.clone()]);
+        let paths = BTreeSet::from([file.clone()]);
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
         let cases = [
             (closed, &file, true),
@@ -298,32 +298,32 @@ mod tests {
         ];
         for (kind, path, expected) in cases {
             let event = Event::new(kind).add_path(path.clone());
-            assert_eq!(concerns(&event, &places), expected, "{event:?}");
+            assert_eq!(concerns(&event, &paths), expected, "{event:?}");
         }
         fs::write(&file, "").unwrap();
         let created = Event::new(EventKind::Create(CreateKind::File)).add_path(file);
-        assert_eq!(concerns(&created, &places), !cfg!(target_os = "linux"), "nothing is written yet");
+        assert_eq!(concerns(&created, &paths), !cfg!(target_os = "linux"), "nothing is written yet");
         let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        assert!(concerns(&overflow, &places));
+        assert!(concerns(&overflow, &paths));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_one_change_and_an_endless_one_is_looked_at_now_and_then() {
-        let stirred = Arc::new(Notify::new());
+        let changed = Arc::new(Notify::new());
         let begun = Instant::now();
-        settle(&stirred).await;
+        settle(&changed).await;
         assert_eq!(begun.elapsed().as_millis() / 10, QUIET.as_millis() / 10);
         let noise = tokio::spawn({
-            let stirred = Arc::clone(&stirred);
+            let changed = Arc::clone(&changed);
             async move {
                 loop {
-                    stirred.notify_one();
+                    changed.notify_one();
                     tokio::time::sleep(QUIET / 2).await;
                 }
             }
         });
         let begun = Instant::now();
-        settle(&stirred).await;
+        settle(&changed).await;
         assert!(begun.elapsed() >= LONGEST_BURST && begun.elapsed() < LONGEST_BURST * 2);
         noise.abort();
     }

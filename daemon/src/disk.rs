@@ -71,21 +71,21 @@ pub fn sync_dir(_: &Path) -> io::Result<()> {
 /// With this much free space, nobody fills the disk within [`LOOK_AGAIN`].
 const PLENTY_BYTES: u64 = 256 * 1024 * 1024;
 /// How long a measurement is reused while there is plenty of space.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const MEASUREMENT_TTL: Duration = Duration::from_millis(10);
 
 /// A cache of [`available_bytes`] for callers that ask thousands of times a second.
 #[derive(Debug, Default)]
-pub struct FreeRoom {
+pub struct FreeSpaceCache {
     /// The last measurement and its time. None if it found less than [`PLENTY_BYTES`].
     plenty: Option<(Instant, u64)>,
 }
 
-impl FreeRoom {
+impl FreeSpaceCache {
     /// Returns the free space in bytes. The number may be 10 ms old if there was plenty of space.
     pub fn available_bytes(&mut self, path: &Path) -> Option<u64> {
         let now = Instant::now();
         if let Some((seen, bytes)) = self.plenty
-            && now.duration_since(seen) < LOOK_AGAIN
+            && now.duration_since(seen) < MEASUREMENT_TTL
         {
             return Some(bytes);
         }
@@ -102,13 +102,13 @@ mod tests {
     #[test]
     fn an_answer_holds_only_for_a_moment_and_is_that_of_the_disk() {
         let home = tempfile::tempdir().unwrap();
-        let mut room = FreeRoom::default();
-        assert!(room.available_bytes(&home.path().join("not/yet/there")).unwrap() > 0);
+        let mut cache = FreeSpaceCache::default();
+        assert!(cache.available_bytes(&home.path().join("not/yet/there")).unwrap() > 0);
         let now = Instant::now();
         // No disk has this number of bytes.
-        room.plenty = Some((now, u64::MAX));
-        assert_eq!(room.available_bytes(home.path()), Some(u64::MAX));
-        room.plenty = now.checked_sub(LOOK_AGAIN).map(|past| (past, u64::MAX));
-        assert!(room.available_bytes(home.path()).unwrap() < u64::MAX);
+        cache.plenty = Some((now, u64::MAX));
+        assert_eq!(cache.available_bytes(home.path()), Some(u64::MAX));
+        cache.plenty = now.checked_sub(MEASUREMENT_TTL).map(|past| (past, u64::MAX));
+        assert!(cache.available_bytes(home.path()).unwrap() < u64::MAX);
     }
 }

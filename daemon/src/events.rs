@@ -22,11 +22,11 @@ use crate::budget::{Budget, Holder, Reservation};
 /// Capacity of the broadcast channel, in events. One handler may publish an event for each task of the largest batch at once, before any listener
 /// runs, and as many again may follow meanwhile. A slot takes 32 bytes, a megabyte in all, which is allocated when somebody listens for the first
 /// time. The events themselves are kept only while a listener is behind, and are reserved in the memory budget.
-const KEPT: usize = (2 * BATCH_TASKS).next_power_of_two();
+const CHANNEL_CAPACITY_EVENTS: usize = (2 * BATCH_TASKS).next_power_of_two();
 
 /// One event.
 #[derive(Debug, Clone)]
-pub struct Happening {
+pub struct Event {
     /// The event's number. It grows by one with each event since the daemon started.
     pub seq: u64,
     /// The topic of the event.
@@ -45,7 +45,7 @@ pub struct Happening {
     pub partial: Option<PartialEvent>,
 }
 
-impl Happening {
+impl Event {
     /// Creates an event without details.
     pub fn plain(seq: u64, topic: Topic, event: &'static str) -> Self {
         Self { seq, topic, event, task: None, memory: None, reload: None, provider: None, partial: None }
@@ -65,22 +65,22 @@ impl Happening {
         });
         let provider = self.provider.as_ref().map_or(0, |it| it.name.len() + text(&it.model));
         let partial = self.partial.as_ref().map_or(0, |it| it.text.len());
-        (size_of::<Told>() + task + reload + provider + partial) as u64
+        (size_of::<QueuedEvent>() + task + reload + provider + partial) as u64
     }
 }
 
 /// An event that waits for its listeners, with its reservation in the memory budget.
 #[derive(Debug)]
-pub struct Told {
-    happening: Happening,
+pub struct QueuedEvent {
+    inner: Event,
     _reservation: Reservation,
 }
 
-impl Deref for Told {
-    type Target = Happening;
+impl Deref for QueuedEvent {
+    type Target = Event;
 
-    fn deref(&self) -> &Happening {
-        &self.happening
+    fn deref(&self) -> &Event {
+        &self.inner
     }
 }
 
@@ -92,7 +92,7 @@ pub struct EventHub(Arc<Hub>);
 #[derive(Debug)]
 struct Hub {
     /// None stands for an event for which the budget had no room. Every listener that receives it has missed the event.
-    sender: OnceLock<broadcast::Sender<Option<Arc<Told>>>>,
+    sender: OnceLock<broadcast::Sender<Option<Arc<QueuedEvent>>>>,
     seq: AtomicU64,
     /// Changes with every [`EVENTS_BEHIND`] events, and when the budget has no room for an event. It wakes listeners with a slow reader, which then
     /// check how far they are behind.
@@ -115,7 +115,7 @@ impl Drop for PartialsWanted {
 /// A receiver of all events.
 #[derive(Debug)]
 pub struct Listener {
-    events: broadcast::Receiver<Option<Arc<Told>>>,
+    events: broadcast::Receiver<Option<Arc<QueuedEvent>>>,
     milestone: watch::Receiver<u64>,
 }
 
@@ -144,7 +144,7 @@ impl EventHub {
 
     /// Publishes an event of a task.
     pub fn task(&self, event: &'static str, task: impl FnOnce() -> TaskEvent) {
-        self.tell(|seq| Happening { task: Some(task()), ..Happening::plain(seq, Topic::Task, event) });
+        self.publish(|seq| Event { task: Some(task()), ..Event::plain(seq, Topic::Task, event) });
     }
 
     /// Publishes a piece of a result that is being written, if a subscription wants it.
@@ -152,32 +152,29 @@ impl EventHub {
         if self.0.partials_wanted.load(Ordering::Relaxed) == 0 {
             return;
         }
-        self.tell(|seq| Happening {
-            partial: Some(partial),
-            ..Happening::plain(seq, Topic::Task, "partial")
-        });
+        self.publish(|seq| Event { partial: Some(partial), ..Event::plain(seq, Topic::Task, "partial") });
     }
 
     /// Publishes an event of the memory supervisor.
     pub fn memory(&self, event: &'static str, memory: MemoryEvent) {
-        self.tell(|seq| Happening { memory: Some(memory), ..Happening::plain(seq, Topic::Memory, event) });
+        self.publish(|seq| Event { memory: Some(memory), ..Event::plain(seq, Topic::Memory, event) });
     }
 
     /// Publishes an event without details.
     pub fn plain(&self, topic: Topic, event: &'static str) {
-        self.tell(|seq| Happening::plain(seq, topic, event));
+        self.publish(|seq| Event::plain(seq, topic, event));
     }
 
     /// Publishes the outcome of reading the configuration.
     pub fn reload(&self, event: &'static str, reload: ReloadEvent) {
-        self.tell(|seq| Happening { reload: Some(reload), ..Happening::plain(seq, Topic::Daemon, event) });
+        self.publish(|seq| Event { reload: Some(reload), ..Event::plain(seq, Topic::Daemon, event) });
     }
 
     /// Publishes that a provider can be used again, or why it cannot.
     pub fn provider(&self, provider: impl FnOnce() -> ProviderEvent) {
-        self.tell(|seq| Happening {
+        self.publish(|seq| Event {
             provider: Some(provider()),
-            ..Happening::plain(seq, Topic::Provider, "changed")
+            ..Event::plain(seq, Topic::Provider, "changed")
         });
     }
 
@@ -190,33 +187,34 @@ impl EventHub {
     /// Subscribes to future events. Returns the number of the last event before, and the listener.
     pub fn listen(&self) -> (u64, Listener) {
         let Hub { sender, seq, milestone, .. } = &*self.0;
-        let sender = sender.get_or_init(|| broadcast::channel(KEPT).0);
+        let sender = sender.get_or_init(|| broadcast::channel(CHANNEL_CAPACITY_EVENTS).0);
         (
             seq.load(Ordering::Relaxed),
             Listener { events: sender.subscribe(), milestone: milestone.subscribe() },
         )
     }
 
-    fn tell(&self, happening: impl FnOnce(u64) -> Happening) {
+    fn publish(&self, event: impl FnOnce(u64) -> Event) {
         let Hub { sender, seq, milestone, budget, .. } = &*self.0;
         let seq = seq.fetch_add(1, Ordering::Relaxed) + 1;
         // Building an event copies names, and most of the time nobody listens.
         if let Some(sender) = sender.get()
             && sender.receiver_count() > 0
         {
-            let happening = happening(seq);
+            let event = event(seq);
             debug_assert!(
-                happening.topic.events().iter().any(|(name, _)| *name == happening.event),
+                event.topic.events().iter().any(|(name, _)| *name == event.event),
                 "the specification has no event {} of topic {}",
-                happening.event,
-                happening.topic.name()
+                event.event,
+                event.topic.name()
             );
-            let reserved = budget.reserve(Holder::Event, happening.held_bytes());
+            let reserved = budget.reserve(Holder::Event, event.held_bytes());
             let is_milestone = reserved.is_err() || seq.is_multiple_of(EVENTS_BEHIND as u64);
-            let told =
-                reserved.ok().map(|reservation| Arc::new(Told { happening, _reservation: reservation }));
+            let queued = reserved
+                .ok()
+                .map(|reservation| Arc::new(QueuedEvent { inner: event, _reservation: reservation }));
             // Sending fails only if the last listener was dropped in between.
-            let _ = sender.send(told);
+            let _ = sender.send(queued);
             if is_milestone {
                 milestone.send_replace(seq);
             }
@@ -226,9 +224,9 @@ impl EventHub {
 
 impl Listener {
     /// Waits for the next event. A caller that missed events should drop the listener, because later events have gaps before them.
-    pub async fn next(&mut self) -> Result<Arc<Told>, Missed> {
+    pub async fn next(&mut self) -> Result<Arc<QueuedEvent>, Missed> {
         match self.events.recv().await {
-            Ok(Some(told)) => Ok(told),
+            Ok(Some(event)) => Ok(event),
             Ok(None) => Err(Missed(1 + self.waiting())),
             Err(RecvError::Lagged(missed)) => Err(Missed(missed)),
             // The hub was dropped, so the daemon is ending.
@@ -237,7 +235,7 @@ impl Listener {
     }
 
     /// Returns the next event if one is waiting.
-    pub fn try_next(&mut self) -> Option<Arc<Told>> {
+    pub fn try_next(&mut self) -> Option<Arc<QueuedEvent>> {
         self.events.try_recv().ok().flatten()
     }
 
@@ -271,8 +269,8 @@ mod tests {
         let (seq, mut heard) = hub.clone().listen();
         assert_eq!(seq, 1);
         hub.plain(Topic::Daemon, "stopping");
-        let happening = heard.try_next().unwrap();
-        assert_eq!((happening.seq, happening.event), (2, "stopping"));
+        let event = heard.try_next().unwrap();
+        assert_eq!((event.seq, event.event), (2, "stopping"));
     }
 
     #[tokio::test]
@@ -304,13 +302,13 @@ mod tests {
     async fn a_slow_listener_learns_when_it_falls_behind_and_a_burst_before_does_not_count() {
         let hub = EventHub::default();
         let (_, mut slow) = hub.listen();
-        let tell = |count: usize| (0..count).for_each(|_| hub.plain(Topic::Daemon, "reloaded"));
-        tell(EVENTS_BEHIND * 3 + 5);
+        let publish = |count: usize| (0..count).for_each(|_| hub.plain(Topic::Daemon, "reloaded"));
+        publish(EVENTS_BEHIND * 3 + 5);
         let before = slow.waiting();
         assert!(slow.falls_behind(before).now_or_never().is_none());
-        tell(EVENTS_BEHIND - 6);
+        publish(EVENTS_BEHIND - 6);
         assert!(slow.falls_behind(before).now_or_never().is_none());
-        tell(6);
+        publish(6);
         assert!(slow.falls_behind(before).now_or_never().is_some());
     }
 }

@@ -10,13 +10,13 @@ use crate::{tasks::GetTaskCounts, wiring::Rooms};
 const IDLE: Duration = Duration::from_mins(30);
 
 /// The interval of the check.
-const IDLE_LOOK: Duration = Duration::from_mins(1);
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Waits until there was neither work nor a connection for 30 minutes.
 pub async fn for_long(rooms: &Rooms) {
     let mut worked = Instant::now();
     loop {
-        tokio::time::sleep(IDLE_LOOK).await;
+        tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
         let is_idle = rooms.counts.send(GetTaskCounts).await.is_ok_and(|counts| counts.is_idle);
         if !is_idle || rooms.router.open_connections() > 0 {
             worked = Instant::now();

@@ -24,7 +24,7 @@ use reeld::{
     store::{self, Opened, Store},
     systemd::{self, Notifier, PassedSocket},
     tasks::{Drain, GetTaskCounts},
-    wiring::{self, Foundation},
+    wiring::{self, RoomParts},
 };
 use tokio::{
     sync::watch,
@@ -33,7 +33,7 @@ use tokio::{
 };
 
 /// The interval at which a removed socket file is restored. A client that finds none waits some seconds for the daemon that holds the home.
-const SOCKET_LOOK: Duration = Duration::from_secs(2);
+const SOCKET_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Time that a former daemon gets to end, in addition to that of a paid call. It is for stopping its tasks and closing its journal.
 const TAKE_OVER_MARGIN: Duration = Duration::from_mins(1);
@@ -293,7 +293,7 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
         notifier: notifier.clone(),
     });
     let stopper = control.clone();
-    let foundation = Foundation {
+    let parts = RoomParts {
         locations: locations.clone(),
         config,
         store: store.clone(),
@@ -303,7 +303,7 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
         is_auto_started,
         config_in_force,
     };
-    let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
+    let rooms = wiring::start(parts).map_err(|error| (Exit::Internal, error))?;
     // Accept connections only after the unfinished tasks are restored. If that fails, the client that started the daemon sees the reason, not a lost
     // connection.
     let _ = rooms.counts.send(GetTaskCounts).await;
@@ -323,7 +323,7 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
                 Signal::Terminate | Signal::Interrupt => break inputs.drain(),
                 Signal::Reload => drop(inputs.reload.apply(&rooms).await),
             },
-            () = config_watch.stirred() => inputs.reload.apply_if_new(&rooms).await,
+            () = config_watch.changed() => inputs.reload.apply_if_new(&rooms).await,
             Some(request) = inputs.requests.recv() => if let Some(drain) = inputs.answer(request, &rooms).await {
                 break drain.map_or_else(|| inputs.drain(), Drain::within);
             },
@@ -365,8 +365,8 @@ async fn accept(
 ) {
     let mut stop = stopping.clone();
     let mut sessions = JoinSet::new();
-    let mut looks = interval(SOCKET_LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = interval(SOCKET_CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -379,7 +379,7 @@ async fn accept(
                 }
             },
             Some(_) = sessions.join_next() => {}
-            _ = looks.tick() => listener.restore(),
+            _ = ticks.tick() => listener.restore(),
             _ = stop.wait_for(|is_stopping| *is_stopping) => break,
         }
     }

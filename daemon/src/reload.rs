@@ -46,18 +46,18 @@ pub struct Reload {
     /// The configuration that all other keys follow.
     config: Config,
     /// The newest reading of the file, whether it was valid or not.
-    tried: Tried,
+    tried: ReadingFingerprint,
     in_force: watch::Sender<ConfigInForce>,
 }
 
 /// Identifies a reading by the digest of its text, and by the error if the file was invalid.
 #[derive(Debug, PartialEq, Eq)]
-struct Tried {
+struct ReadingFingerprint {
     digest: Option<Digest>,
     reason: Option<String>,
 }
 
-impl Tried {
+impl ReadingFingerprint {
     fn of(reading: &Reading) -> Self {
         let reason = reading.outcome.as_ref().err().map(ToString::to_string);
         Self { digest: reading.digest, reason }
@@ -69,7 +69,7 @@ impl Reload {
     pub fn new(parts: ReloadParts) -> (Self, watch::Receiver<ConfigInForce>) {
         let ReloadParts { file, config, digest, log, notifier } = parts;
         let (in_force, shown) = watch::channel(ConfigInForce { digest, ..ConfigInForce::default() });
-        let tried = Tried { digest, reason: None };
+        let tried = ReadingFingerprint { digest, reason: None };
         warn(&config);
         (Self { file, log, notifier, started: config.clone(), config, tried, in_force }, shown)
     }
@@ -88,7 +88,7 @@ impl Reload {
     /// Does the same as [`Self::apply`], but only if the file differs from the last reading. Otherwise nothing happens.
     pub async fn apply_if_new(&mut self, rooms: &Rooms) {
         let reading = self.read().await;
-        if Tried::of(&reading) != self.tried {
+        if ReadingFingerprint::of(&reading) != self.tried {
             // The log and the event report the outcome.
             let _ = self.take(reading, rooms).await;
         }
@@ -106,7 +106,7 @@ impl Reload {
 
     async fn take(&mut self, reading: Reading, rooms: &Rooms) -> Result<ReloadResult, String> {
         self.notifier.reloading();
-        self.tried = Tried::of(&reading);
+        self.tried = ReadingFingerprint::of(&reading);
         let outcome = match reading.outcome {
             Ok(new) => Ok(self.swap(new, reading.digest, rooms).await),
             Err(error) => Err(self.refuse(error.to_string(), rooms)),
@@ -195,7 +195,7 @@ mod tests {
                 Some(text) => std::fs::write(&file, text).unwrap(),
                 None => drop(std::fs::remove_file(&file)),
             }
-            Tried::of(&Config::read(&file, &[]))
+            ReadingFingerprint::of(&Config::read(&file, &[]))
         };
         let (absent, empty, wrong) = (read(None), read(Some("")), read(Some("[task]")));
         assert!(absent != empty && empty != wrong && wrong != read(Some("[tasks]")));

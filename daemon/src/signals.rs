@@ -75,16 +75,16 @@ impl Source {
         let mut bytes = [0; 64];
         loop {
             if let Err(error) = self.stream.readable().await {
-                return broken(&error).await;
+                return wait_forever_after(&error).await;
             }
             let mut count = 0;
             // Read until the socket is empty, so that ten signals at once count as one.
             loop {
                 match self.stream.try_read(&mut bytes) {
-                    Ok(0) => return broken(&io::ErrorKind::UnexpectedEof.into()).await,
+                    Ok(0) => return wait_forever_after(&io::ErrorKind::UnexpectedEof.into()).await,
                     Ok(read) => count += read,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return broken(&error).await,
+                    Err(error) => return wait_forever_after(&error).await,
                 }
             }
             if count > 0 {
@@ -95,7 +95,7 @@ impl Source {
 }
 
 /// Waits for ever. Without its socket a signal can only be ignored: returning would end the daemon, or loop without a pause.
-async fn broken(error: &io::Error) {
+async fn wait_forever_after(error: &io::Error) {
     tracing::error!(%error, "a signal can no longer be received");
     std::future::pending::<()>().await;
 }

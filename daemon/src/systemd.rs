@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use crate::tasks::{GetTaskCounts, TaskCounts};
 
 /// The interval at which the status line is computed. It is sent only if it changed.
-const STATUS_LOOK: Duration = Duration::from_secs(5);
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Time that is added to the drain when the end is announced, for the journal and the last responses.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
@@ -87,13 +87,13 @@ pub fn is_stderr_journal() -> bool {
 /// Reports the daemon's state to the service manager. Does nothing if there is none. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Notifier {
-    words: Option<mpsc::SyncSender<String>>,
+    messages: Option<mpsc::SyncSender<String>>,
 }
 
 impl Notifier {
     /// Creates a notifier that sends nothing.
     pub fn silent() -> Self {
-        Self { words: None }
+        Self { messages: None }
     }
 
     /// Creates a notifier for the socket that `NOTIFY_SOCKET` names.
@@ -103,9 +103,9 @@ impl Notifier {
         if env::var_os("NOTIFY_SOCKET").is_none_or(|value| value.is_empty()) {
             return Self::silent();
         }
-        let (words, spoken) = mpsc::sync_channel(WAITING);
-        match thread::Builder::new().name("notify".to_owned()).spawn(move || send_all(&spoken)) {
-            Ok(_) => Self { words: Some(words) },
+        let (messages, receiver) = mpsc::sync_channel(WAITING);
+        match thread::Builder::new().name("notify".to_owned()).spawn(move || send_all(&receiver)) {
+            Ok(_) => Self { messages: Some(messages) },
             Err(error) => {
                 warn!(%error, "the service manager is told nothing");
                 Self::silent()
@@ -117,13 +117,13 @@ impl Notifier {
     ///
     /// Must be called on the thread of the rooms, because the watchdog must notice when that thread stands still.
     pub fn begin(&self, counts: Recipient<GetTaskCounts>) {
-        if self.words.is_none() {
+        if self.messages.is_none() {
             return;
         }
         self.ready();
         actix::spawn(self.clone().tell_status(counts));
         if let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) {
-            actix::spawn(self.clone().tell_life(limit / 2));
+            actix::spawn(self.clone().send_watchdog(limit / 2));
         }
     }
 
@@ -152,7 +152,7 @@ impl Notifier {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping"), NotifyState::Custom(&limit)]);
     }
 
-    async fn tell_life(self, every: Duration) {
+    async fn send_watchdog(self, every: Duration) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -162,36 +162,36 @@ impl Notifier {
     }
 
     async fn tell_status(self, counts: Recipient<GetTaskCounts>) {
-        let mut told = String::new();
-        let mut looks = interval(STATUS_LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sent = String::new();
+        let mut ticks = interval(STATUS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Sending fails if the tracker has ended, and then the daemon is ending.
         while let Ok(counts) = counts.send(GetTaskCounts).await {
             let line = status_line(&counts);
-            if line != told {
+            if line != sent {
                 self.tell(&[NotifyState::Status(&line)]);
-                told = line;
+                sent = line;
             }
-            looks.tick().await;
+            ticks.tick().await;
         }
     }
 
     fn tell(&self, states: &[NotifyState<'_>]) {
-        let Some(words) = &self.words else { return };
+        let Some(messages) = &self.messages else { return };
         let mut text = String::new();
         for state in states {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{state}");
         }
-        if words.try_send(text).is_err() {
+        if messages.try_send(text).is_err() {
             debug!("the service manager does not listen; it was not told");
         }
     }
 }
 
-fn send_all(spoken: &mpsc::Receiver<String>) {
+fn send_all(messages: &mpsc::Receiver<String>) {
     let mut is_failing = false;
-    for text in spoken {
+    for text in messages {
         match sd_notify::notify(&[NotifyState::Custom(text.trim_end())]) {
             Ok(()) => is_failing = false,
             Err(error) => {
@@ -251,6 +251,6 @@ mod tests {
         notifier.ready();
         notifier.reloading();
         notifier.stopping(Duration::MAX);
-        assert!(notifier.words.is_none());
+        assert!(notifier.messages.is_none());
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 
 /// The values from which the rooms are started.
 #[derive(Debug)]
-pub struct Foundation {
+pub struct RoomParts {
     /// The paths of the home, the socket and the configuration.
     pub locations: Locations,
     /// The configuration that was read at the start.
@@ -200,9 +200,9 @@ fn thumbnails(cache: &Addr<ImageCache>, store: Store, budget: &Budget) -> Thumbn
 }
 
 /// Starts all rooms on this thread's arbiter.
-pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
-    let Foundation { locations, config, store, recovery, notices, control, is_auto_started, config_in_force } =
-        foundation;
+pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
+    let RoomParts { locations, config, store, recovery, notices, control, is_auto_started, config_in_force } =
+        parts;
     let budget = Budget::new(config.memory.limit_mb * 1024 * 1024);
     let events = EventHub::new(budget.clone());
     let (level, levels) = watch::channel(MemoryLevel::Normal);

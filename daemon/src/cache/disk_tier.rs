@@ -21,7 +21,7 @@ use tracing::warn;
 
 use super::{Body, CacheError, Spooled, os, spool::SpoolStorage, verified::Stamp};
 use crate::{
-    disk::{self, FreeRoom, create_private_dir, sync_dir},
+    disk::{self, FreeSpaceCache, create_private_dir, sync_dir},
     store::ArtifactRow,
 };
 
@@ -50,7 +50,7 @@ pub struct DiskTier {
     /// Whether the 256 directories of the first bytes exist and are synced. The lock is held while they are created, so that no file in a new
     /// directory gets its row before the directory is synced.
     has_directories: Arc<Mutex<bool>>,
-    free_room: Arc<Mutex<FreeRoom>>,
+    free_room: Arc<Mutex<FreeSpaceCache>>,
     /// Number of files that were hashed.
     #[cfg(test)]
     pub hashed: Arc<std::sync::atomic::AtomicU64>,

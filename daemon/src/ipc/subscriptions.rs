@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{encoding::Encoding, errors};
 use crate::{
-    events::{EventHub, Happening, Listener, Missed, PartialsWanted},
+    events::{self, EventHub, Listener, Missed, PartialsWanted},
     memory::{Budget, Holder, Reservation},
 };
 
@@ -120,7 +120,7 @@ async fn forward(mut subscription: Subscription, mut listener: Listener, queue: 
     // The hub need not keep events for this subscription while its reader is slow.
     drop(listener);
     let Subscription { number, filter, seq, encoding, .. } = subscription;
-    let dropped = Happening::plain(seq, filter.first_topic(), SUBSCRIPTION_DROPPED);
+    let dropped = events::Event::plain(seq, filter.first_topic(), SUBSCRIPTION_DROPPED);
     let line = encoding.event(&Event { missed: Some(missed), ..event(number, &dropped) });
     // Frees the filter, which may be large, before the wait.
     drop(filter);
@@ -154,8 +154,8 @@ impl Subscription {
 }
 
 /// Converts an event to its form in the protocol.
-fn event(subscription: u64, happening: &Happening) -> Event {
-    let Happening { seq, topic, event, task, memory, reload, provider, partial } = happening;
+fn event(subscription: u64, happening: &events::Event) -> Event {
+    let events::Event { seq, topic, event, task, memory, reload, provider, partial } = happening;
     Event {
         subscription,
         seq: *seq,
@@ -202,7 +202,7 @@ impl EventFilter {
         self.task_ids.as_deref().map_or(0, size_of_val) as u64
     }
 
-    fn wants(&self, happening: &Happening) -> bool {
+    fn wants(&self, happening: &events::Event) -> bool {
         if !self.topics.contains(&happening.topic) {
             return false;
         }
@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    fn happening(topic: Topic, task: Option<(u64, Option<u64>)>) -> Happening {
+    fn happening(topic: Topic, task: Option<(u64, Option<u64>)>) -> events::Event {
         let task = task.map(|(id, batch)| TaskEvent {
             id: TaskId(id),
             rev: 1,
@@ -248,7 +248,7 @@ mod tests {
             source: None,
             error: None,
         });
-        Happening { task, ..Happening::plain(1, topic, "changed") }
+        events::Event { task, ..events::Event::plain(1, topic, "changed") }
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         }
         let (id, batch) = (TaskId(1), Some(BatchId(5)));
         let piece = PartialEvent { id, batch, index: 0, offset: 0, text: "a".into(), preview_path: None };
-        let piece = Happening { partial: Some(piece), ..Happening::plain(1, Topic::Task, "partial") };
+        let piece = events::Event { partial: Some(piece), ..events::Event::plain(1, Topic::Task, "partial") };
         for (json, wanted) in [
             (r#"{"topics":["task"]}"#, false),
             (r#"{"topics":["task"],"partial":true}"#, true),

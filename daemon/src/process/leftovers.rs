@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::{identity::GroupIdentity, run_directory::noted_group};
 
 /// How long a killed group may take to end. Only a process that waits for a broken disk takes longer than a moment.
-const PATIENCE: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The interval at which a killed group is checked.
-const LOOK: Duration = Duration::from_millis(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The result of the clean-up.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,9 +60,9 @@ fn end(group: &GroupIdentity, directory: &str, leftovers: &mut Leftovers) {
         processes = running.len(),
         "ended a program that a former daemon had started"
     );
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + KILL_TIMEOUT;
     while !running.is_empty() {
-        if Instant::now() > patience {
+        if Instant::now() > deadline {
             tracing::error!(processes = ?running, "a former daemon's program does not end");
             leftovers.stubborn.append(&mut running);
             return;
@@ -71,7 +71,7 @@ fn end(group: &GroupIdentity, directory: &str, leftovers: &mut Leftovers) {
             // Nobody needs the program's result, so it gets no time to finish. It may have ended by itself meanwhile.
             let _ = kill_process_group(leader, Signal::KILL);
         }
-        std::thread::park_timeout(LOOK);
+        std::thread::park_timeout(CHECK_INTERVAL);
         running = group.running(directory);
     }
 }

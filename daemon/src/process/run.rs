@@ -31,9 +31,9 @@ use crate::memory;
 /// Bytes of standard error that are kept for the error message.
 const STDERR_TAIL_BYTES: usize = 4 * 1024;
 /// The interval at which a program's memory is checked.
-const MEMORY_LOOK: Duration = Duration::from_millis(250);
+const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// How long to wait for a killed group. Only a process that waits for a broken disk takes longer than a moment.
-const KILL_PATIENCE: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A shell adds this to the number of the signal that ended its child, and exits with the sum.
 const SHELL_SIGNALLED: i32 = 128;
 /// How long output is read after the program's end. A process that left the group may keep the pipe open.
@@ -144,10 +144,10 @@ async fn cancelled(mut cancel: watch::Receiver<bool>) {
 
 /// Waits until the program and its children hold more than `limit_bytes`. Returns the number of bytes.
 async fn over_memory(leader: u32, limit_bytes: u64) -> u64 {
-    let mut looks = time::interval(MEMORY_LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = time::interval(MEMORY_CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
+        ticks.tick().await;
         let looking = tokio::task::spawn_blocking(move || memory::unshared_tree_bytes(leader));
         let held_bytes = looking.await.unwrap_or_default();
         if held_bytes > limit_bytes {
@@ -163,7 +163,7 @@ async fn end(group: &Group, exit: &mut JoinHandle<io::Result<ExitStatus>>, grace
         return;
     }
     group.signal(Signal::KILL);
-    if time::timeout(KILL_PATIENCE, exit).await.is_err() {
+    if time::timeout(KILL_TIMEOUT, exit).await.is_err() {
         tracing::error!(process = leader, "a killed program does not end");
     }
 }

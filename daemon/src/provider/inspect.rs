@@ -42,9 +42,9 @@ const MOST_AT_ONCE: usize = 4;
 /// How many first bytes are read to tell a picture from a text, and quoted if it is a text.
 const BEGINNING_BYTES: u64 = 80;
 /// How long a picture waits for memory in the budget before it is kept undecoded.
-const PATIENCE: Duration = Duration::from_mins(1);
+const MEMORY_TIMEOUT: Duration = Duration::from_mins(1);
 /// The time between two tries to reserve that memory.
-const LOOK: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The result of inspecting a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Inspector {
 
     /// Inspects a picture and returns it with the result. May wait up to a minute for memory.
     pub async fn inspect(&self, mut spooled: Spooled) -> Result<(Spooled, Inspected), InspectError> {
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MEMORY_TIMEOUT;
         loop {
             // The semaphore is never closed.
             let turn = self.turns.acquire().await;
@@ -135,9 +135,9 @@ impl Inspector {
                 Ok(inspected) => return Ok((spooled, inspected)),
                 // The picture may have been paid, so it is not given up at once. Waiting is useless if it exceeds the whole budget.
                 Err(InspectError::OverMemory(over))
-                    if over.asked_bytes <= over.limit_bytes && Instant::now() < patience =>
+                    if over.asked_bytes <= over.limit_bytes && Instant::now() < deadline =>
                 {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 Err(InspectError::OverMemory(over)) => return self.outline(spooled, over).await,
                 Err(error) => return Err(error),
@@ -391,7 +391,7 @@ mod tests {
             let (_, kept) = full.inspect(spooled(&home, &bytes)).await.unwrap();
             assert_eq!((kept.extension, kept.width, kept.height), (extension, Some(40), Some(30)));
             assert!(kept.undecoded.is_some());
-            assert!(begun.elapsed() >= PATIENCE, "{extension}");
+            assert!(begun.elapsed() >= MEMORY_TIMEOUT, "{extension}");
             let cut = full.inspect(spooled(&home, &bytes[..bytes.len() - 2])).await;
             assert!(matches!(cut, Err(InspectError::OverMemory(_))), "{extension}");
             drop(others);

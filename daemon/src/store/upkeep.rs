@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{StoreError, files::Files, group::Write};
-use crate::disk::FreeRoom;
+use crate::disk::FreeSpaceCache;
 
 /// Interval at which the files are checked while nothing is written.
 const EVERY: Duration = Duration::from_secs(1);
@@ -25,13 +25,13 @@ const LOG_SHARE: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     pub files: Files,
-    free_room: FreeRoom,
+    free_room: FreeSpaceCache,
     lost: watch::Sender<Option<StoreError>>,
 }
 
 impl Upkeep {
     pub fn new(files: Files) -> Self {
-        Self { files, free_room: FreeRoom::default(), lost: watch::Sender::new(None) }
+        Self { files, free_room: FreeSpaceCache::default(), lost: watch::Sender::new(None) }
     }
 
     /// Returns a channel that has the reason once the files are lost.

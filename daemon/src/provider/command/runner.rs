@@ -46,9 +46,9 @@ const MAX_VOICE_LIST_BYTES: usize = 512 * 1024;
 /// How long a program may take to list its voices.
 const VOICE_LIST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a run waits for room in the memory budget.
-const PATIENCE: Duration = Duration::from_mins(1);
+const MEMORY_TIMEOUT: Duration = Duration::from_mins(1);
 /// The time between two attempts to reserve memory.
-const LOOK: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs the programs of providers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -270,12 +270,12 @@ impl CommandRunner {
         failures: &Failures<'_>,
         cancel: watch::Receiver<bool>,
     ) -> Result<Reservation, CommandError> {
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MEMORY_TIMEOUT;
         loop {
             match self.budget.reserve(Holder::Command, bytes) {
                 Ok(reservation) => return Ok(reservation),
                 Err(_) if *cancel.borrow() => return Err(CommandError::Stopped),
-                Err(over) if over.may_fit_later() && Instant::now() < patience => sleep(LOOK).await,
+                Err(over) if over.may_fit_later() && Instant::now() < deadline => sleep(RETRY_INTERVAL).await,
                 Err(over) => return Err(failures.over_budget(&over).into()),
             }
         }

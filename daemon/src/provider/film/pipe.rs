@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat};
 
 /// The time between two attempts to open the pipe, which fail until the program opened its end.
-const LOOK: Duration = Duration::from_millis(5);
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Tells the writing thread that no program will read from the pipe any more.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,7 @@ fn open(path: &Path, over: &Over) -> io::Result<Option<File>> {
                     clippy::disallowed_methods,
                     reason = "a thread that may block, until the program has started"
                 )]
-                std::thread::sleep(LOOK);
+                std::thread::sleep(CHECK_INTERVAL);
             }
             Err(error) => return Err(error),
         }

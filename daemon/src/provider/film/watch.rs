@@ -20,7 +20,7 @@ const PROGRESS: &str = "progress.txt";
 /// Bytes that are read from the end of that file. They hold the last report and the one before it.
 const REPORT_BYTES: u64 = 1_024;
 /// The time between two checks of a run.
-const LOOK: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// A program that reports no progress and writes no byte for this long is stuck.
 pub(super) const STALL: Duration = Duration::from_mins(1);
 
@@ -88,8 +88,8 @@ pub(super) async fn watch(
     stop: watch::Sender<bool>,
     stall: Duration,
 ) -> Stopped {
-    let mut looks = time::interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = time::interval(CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut reached, mut since) = (None, Instant::now());
     let stopped = loop {
         tokio::select! {
@@ -98,7 +98,7 @@ pub(super) async fn watch(
                 // The sender was dropped, so nobody can cancel the run; the whole run is then dropped too.
                 Err(_) => std::future::pending().await,
             },
-            _ = looks.tick() => {}
+            _ = ticks.tick() => {}
         }
         let there = places.clone();
         let now = tokio::task::spawn_blocking(move || there.look()).await.ok().flatten();
@@ -176,7 +176,7 @@ mod tests {
         let noted = Arc::clone(&told);
         let progress = ProgressSink::new(move |fraction, _| noted.lock().unwrap().push(fraction));
         let part = Part { progress, from: 0.5, to: 1.0, step: "mixing" };
-        let stall = LOOK * 3;
+        let stall = CHECK_INTERVAL * 3;
         let watching = watch(places.clone(), (Duration::from_secs(10), Some(part)), cancel, stop, stall);
         tokio::pin!(watching);
         // A run that has not begun is not stuck, and neither is one with a growing output file.
@@ -184,7 +184,7 @@ mod tests {
         places.note(directory.path(), &output);
         for count in 1..=5 {
             fs::write(&output, vec![0; count]).unwrap();
-            assert!(time::timeout(LOOK, &mut watching).await.is_err());
+            assert!(time::timeout(CHECK_INTERVAL, &mut watching).await.is_err());
         }
         fs::write(directory.path().join(PROGRESS), "out_time_us=5000000\nprogress=continue\n").unwrap();
         assert_eq!(watching.await, Stopped::Stalled);
