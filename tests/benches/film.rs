@@ -39,7 +39,7 @@ const DISSOLVE: usize = 12;
 /// Number of shots of the film that comes from the cache.
 const CACHED_SHOTS: usize = 100;
 /// The interval at which the memory is measured.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// The arguments with which all clips are encoded, by reel and by the reference.
 const ENCODING: &str = "-c:v libx264 -preset veryfast -crf 20 -g 60 -pix_fmt yuv420p -threads 2 -an";
 
@@ -154,7 +154,7 @@ fn make(connection: &mut Connection, video: &Value, shots: &[Value]) {
         match task["state"].as_str() {
             Some("succeeded") => return,
             Some("failed" | "cancelled") => panic!("{task}"),
-            _ => pause(LOOK),
+            _ => pause(CHECK_INTERVAL),
         }
     }
 }
@@ -172,7 +172,7 @@ fn peak_bytes(root: &Path, is_over: &AtomicBool) -> f64 {
     while !is_over.load(Relaxed) {
         let held = processes_of(root).into_iter().filter_map(|pid| status_number(pid, "VmRSS"));
         peak = held.sum::<u64>().max(peak);
-        pause(LOOK);
+        pause(CHECK_INTERVAL);
     }
     peak as f64 * 1024.0
 }

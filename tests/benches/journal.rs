@@ -67,7 +67,7 @@ impl Template {
 }
 
 /// Plain SQLite with the daemon's schema and pragmas, and the row of one of the daemon's tasks.
-struct Bare {
+struct SqliteReference {
     database: Database,
     row: Template,
     next: i64,
@@ -75,7 +75,7 @@ struct Bare {
     _sandbox: Sandbox,
 }
 
-impl Bare {
+impl SqliteReference {
     /// Lets a daemon write one task, to copy its row.
     fn new() -> Self {
         let (sandbox, mut connection) = paused();
@@ -115,7 +115,7 @@ fn per_second(samples: Samples, count: usize) -> Samples {
 fn batches() -> Vec<Row> {
     const TASKS: usize = 1000;
     let (_sandbox, mut connection) = paused();
-    let mut bare = Bare::new();
+    let mut bare = SqliteReference::new();
     let line = json!({
         "jsonrpc": "2.0", "id": 1, "method": "task.submit_batch", "params": { "tasks": vec![task(); TASKS] },
     });
@@ -150,7 +150,7 @@ fn batches() -> Vec<Row> {
 
 fn one_by_one() -> Vec<Row> {
     let (_sandbox, mut connection) = paused();
-    let mut bare = Bare::new();
+    let mut bare = SqliteReference::new();
     let line =
         format!("{}\n", json!({ "jsonrpc": "2.0", "id": 1, "method": "task.submit", "params": task() }));
     let (ours, reference) = interleaved(
@@ -179,7 +179,7 @@ fn to_done() -> Vec<Row> {
     let sandbox = bench::sandbox();
     sandbox.start();
     let mut connection = sandbox.connect();
-    let mut bare = Bare::new();
+    let mut bare = SqliteReference::new();
     let mut echo = Echo::start();
     let call = json!({ "service": "debug", "method": "noop", "params": {} });
     let line =

@@ -25,7 +25,7 @@ use reel_tests::{
     Sandbox,
     bench::{self, Row, Samples, Unit, each, interleaved, seconds},
     echo::Echo,
-    pinned::{Other, Pinned},
+    pinned::{PeerCore, Pinned},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -103,8 +103,8 @@ fn hit() -> Vec<Row> {
             unit: Unit::Seconds,
             ours,
             reference_name: match other {
-                Other::Here => "bare socket round trip on one core",
-                Other::Beside => "bare socket round trip between two cores",
+                PeerCore::Same => "bare socket round trip on one core",
+                PeerCore::Another => "bare socket round trip between two cores",
             },
             reference,
             first: "≤ 3 ×",
@@ -112,10 +112,14 @@ fn hit() -> Vec<Row> {
         }
     };
     vec![
-        row("cache hit: request → path, p50, daemon on the other core", Other::Beside, &mut by_line),
-        row("the same with the client library, in frames", Other::Beside, &mut by_library),
-        row("cache hit, all on one core: what is computed, with no core to wake", Other::Here, &mut by_line),
-        row("the same with the client library, in frames", Other::Here, &mut by_library),
+        row("cache hit: request → path, p50, daemon on the other core", PeerCore::Another, &mut by_line),
+        row("the same with the client library, in frames", PeerCore::Another, &mut by_library),
+        row(
+            "cache hit, all on one core: what is computed, with no core to wake",
+            PeerCore::Same,
+            &mut by_line,
+        ),
+        row("the same with the client library, in frames", PeerCore::Same, &mut by_library),
     ]
 }
 
@@ -125,7 +129,7 @@ fn hit_as_bytes() -> Vec<Row> {
     const BYTES: usize = 1024 * 1024;
     let sandbox = bench::sandbox();
     let pinned = Pinned::here();
-    pinned.hold_process(sandbox.start(), Other::Here);
+    pinned.hold_process(sandbox.start(), PeerCore::Same);
     let params =
         json!({ "prompt": "a harbour at night", "style": "watercolor", "width": 2048, "height": 2048 });
     let made = sandbox.connect().generate(params.clone());

@@ -91,20 +91,20 @@ impl Bench {
     }
 
     /// Returns the means to make the daemon's calls without it.
-    fn bare(&self) -> Bare {
+    fn bare(&self) -> ReqwestReference {
         let files = self.sandbox.home().join("bare");
         fs::create_dir_all(&files).unwrap();
         let url = format!("{}/images/generations", self.service.base_url());
         let size = format!("{0}x{0}", self.side);
         // This fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Bare { client: Client::new(), url, size, files: files.into(), looks: false }
+        ReqwestReference { client: Client::new(), url, size, files: files.into(), looks: false }
     }
 }
 
 /// reqwest alone, as a careful tool would use it: one thread for the network, persistent connections, and blocking threads for the files.
 #[derive(Clone)]
-struct Bare {
+struct ReqwestReference {
     client: Client,
     url: String,
     size: String,
@@ -124,7 +124,7 @@ struct Encoded<'a> {
     b64_json: &'a str,
 }
 
-impl Bare {
+impl ReqwestReference {
     /// Makes one call and returns its picture.
     async fn call(&self, prompt: &str) -> Vec<u8> {
         let body = json!({ "prompt": prompt, "n": 1, "size": self.size, "model": "gpt-image-2" });
@@ -190,7 +190,7 @@ fn throughput() -> Vec<Row> {
     const SIDE: u32 = 320;
     let row = |figure, side, looks| {
         let mut bench = Bench::new(side, (SIDE * SIDE) as usize);
-        let (bare, runtime, local) = (Bare { looks, ..bench.bare() }, runtime(), LocalSet::new());
+        let (bare, runtime, local) = (ReqwestReference { looks, ..bench.bare() }, runtime(), LocalSet::new());
         let prompts: Rc<Cell<u64>> = Rc::default();
         let prompt = || {
             prompts.set(prompts.get() + 1);

@@ -12,18 +12,18 @@ use rustix::{
 
 /// The core on which the other end runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Other {
+pub enum PeerCore {
     /// The same core. A hand-over is a plain context switch, so only the computation of both ends is measured.
-    Here,
+    Same,
     /// Another core, as is usual for a program and a daemon. A hand-over has to wake it.
-    Beside,
+    Another,
 }
 
 /// Pins the current thread to one core until it is dropped. Threads that it starts meanwhile inherit the core.
 #[derive(Debug)]
 pub struct Pinned {
-    here: CpuSet,
-    beside: CpuSet,
+    same: CpuSet,
+    another: CpuSet,
     before: CpuSet,
 }
 
@@ -32,18 +32,18 @@ impl Pinned {
     pub fn here() -> Self {
         let before = sched_getaffinity(None).expect("a thread may ask where it may run");
         let mut cores = (0..CpuSet::MAX_CPU).rev().filter(|core| before.is_set(*core));
-        let here = cores.next().expect("it runs somewhere");
-        let [here, beside] = [here, cores.next().unwrap_or(here)].map(|core| {
+        let same = cores.next().expect("it runs somewhere");
+        let [same, another] = [same, cores.next().unwrap_or(same)].map(|core| {
             let mut only = CpuSet::new();
             only.set(core);
             only
         });
-        sched_setaffinity(None, &here).expect("a thread may give cores up");
-        Self { here, beside, before }
+        sched_setaffinity(None, &same).expect("a thread may give cores up");
+        Self { same, another, before }
     }
 
     /// Pins all threads of a process to a core. Threads that they start later inherit it.
-    pub fn hold_process(&self, pid: u32, other: Other) {
+    pub fn hold_process(&self, pid: u32, other: PeerCore) {
         let mut held = Vec::new();
         // Repeat until there is no new thread, because a thread that is not pinned yet may start another one.
         loop {
@@ -61,15 +61,15 @@ impl Pinned {
     }
 
     /// Returns a closure that pins the thread that runs it. The thread must belong to this process.
-    pub fn hold_thread(&self, other: Other) -> impl FnOnce() + Send + use<> {
+    pub fn hold_thread(&self, other: PeerCore) -> impl FnOnce() + Send + use<> {
         let core = *self.core(other);
         move || sched_setaffinity(None, &core).expect("a thread may choose among the process's cores")
     }
 
-    const fn core(&self, other: Other) -> &CpuSet {
+    const fn core(&self, other: PeerCore) -> &CpuSet {
         match other {
-            Other::Here => &self.here,
-            Other::Beside => &self.beside,
+            PeerCore::Same => &self.same,
+            PeerCore::Another => &self.another,
         }
     }
 }

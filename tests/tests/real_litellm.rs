@@ -70,13 +70,13 @@ fn answer_in_pieces(pieces: &[&str]) -> Fault {
 }
 
 /// The proxy, and a daemon whose provider `proxy` is that proxy.
-struct Behind {
+struct LitellmSetup {
     upstream: FakeProvider,
     sandbox: Sandbox,
     _proxy: RealPeer,
 }
 
-fn behind_litellm() -> Option<Behind> {
+fn behind_litellm() -> Option<LitellmSetup> {
     if !needs::program("litellm") {
         return None;
     }
@@ -115,13 +115,13 @@ fn behind_litellm() -> Option<Behind> {
         key.display()
     ));
     sandbox.start();
-    Some(Behind { upstream, sandbox, _proxy: proxy })
+    Some(LitellmSetup { upstream, sandbox, _proxy: proxy })
 }
 
 #[test]
 fn pictures_and_speech_come_through_the_proxy() {
-    let Some(behind) = behind_litellm() else { return };
-    let Behind { upstream, sandbox, .. } = &behind;
+    let Some(setup) = behind_litellm() else { return };
+    let LitellmSetup { upstream, sandbox, .. } = &setup;
     let checked = sandbox.reel(&["providers", "check", "proxy"]);
     checked.expect_code(0);
 
@@ -181,8 +181,8 @@ fn pictures_and_speech_come_through_the_proxy() {
 
 #[test]
 fn faults_behind_the_proxy_keep_their_meaning() {
-    let Some(behind) = behind_litellm() else { return };
-    let Behind { upstream, sandbox, .. } = &behind;
+    let Some(setup) = behind_litellm() else { return };
+    let LitellmSetup { upstream, sandbox, .. } = &setup;
     let mut connection = sandbox.connect();
     for (text, fault, state, code) in [
         ("moderated", Fault::Moderated, "failed", "moderated"),

@@ -107,9 +107,9 @@ fn an_unsuitable_passed_descriptor_is_refused_with_a_reason() {
 }
 
 /// The socket on which a service manager receives notifications.
-struct Ear(UnixDatagram);
+struct NotifySocket(UnixDatagram);
 
-impl Ear {
+impl NotifySocket {
     fn new(sandbox: &Sandbox) -> Self {
         let socket = UnixDatagram::bind(sandbox.root().join("notify")).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -139,39 +139,39 @@ impl Ear {
 #[test]
 fn the_service_manager_is_notified_of_every_state_of_the_daemon() {
     let sandbox = Sandbox::new();
-    let ear = Ear::new(&sandbox);
+    let socket = NotifySocket::new(&sandbox);
     let mut command = sandbox.command(process::binary("reeld"));
     command.env("NOTIFY_SOCKET", sandbox.root().join("notify")).env("WATCHDOG_USEC", "200000");
     let daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    ear.hears_exactly("READY=1");
+    socket.hears_exactly("READY=1");
     // `READY=1` means that the daemon answers at this moment, not soon.
     let mut connection = sandbox.connect();
-    ear.hears_exactly("STATUS=idle");
+    socket.hears_exactly("STATUS=idle");
     for _ in 0..3 {
-        ear.hears_exactly("WATCHDOG=1");
+        socket.hears_exactly("WATCHDOG=1");
     }
 
     let sleep = json!({ "kind": "debug.sleep", "params": { "ms": 60_000 } });
     connection.ok("task.submit", sleep);
-    ear.hears_exactly("STATUS=1 running");
+    socket.hears_exactly("STATUS=1 running");
 
     sandbox.configure("[tasks]\nmax_concurrent = 3\n");
     process::signal(daemon.id(), Signal::HUP);
-    let reloading = ear.hears("RELOADING=1", |text| text.starts_with("RELOADING=1\n"));
+    let reloading = socket.hears("RELOADING=1", |text| text.starts_with("RELOADING=1\n"));
     let time = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
     assert!(time.parse::<u64>().unwrap() > 0);
-    ear.hears_exactly("READY=1");
+    socket.hears_exactly("READY=1");
 
     sandbox.configure("[tasks]\nmax_concurrent = \"many\"\n");
     connection.err("daemon.reload", json!({}));
-    ear.hears("RELOADING=1", |text| text.starts_with("RELOADING=1\n"));
-    ear.hears_exactly("READY=1");
+    socket.hears("RELOADING=1", |text| text.starts_with("RELOADING=1\n"));
+    socket.hears_exactly("READY=1");
 
     // A drain that is longer than the unit's limit is announced, and the daemon sends watchdog messages until its end.
     connection.ok("daemon.shutdown", json!({ "drain_s": 3600 }));
-    let stopping = ear.hears("STOPPING=1", |text| text.starts_with("STOPPING=1\n"));
+    let stopping = socket.hears("STOPPING=1", |text| text.starts_with("STOPPING=1\n"));
     assert!(stopping.contains("\nEXTEND_TIMEOUT_USEC=3615000000\n"), "{stopping}");
-    ear.hears_exactly("WATCHDOG=1");
+    socket.hears_exactly("WATCHDOG=1");
     connection.ok("daemon.shutdown", json!({ "drain_s": 0 }));
     end(daemon);
 }
@@ -179,12 +179,12 @@ fn the_service_manager_is_notified_of_every_state_of_the_daemon() {
 #[test]
 fn a_daemon_that_a_client_starts_does_not_notify_the_client_s_service_manager() {
     let sandbox = Sandbox::new();
-    let ear = Ear::new(&sandbox);
+    let socket = NotifySocket::new(&sandbox);
     let mut command = sandbox.reel_command(&["ls"]);
     process::run(command.env("NOTIFY_SOCKET", sandbox.root().join("notify"))).expect_code(0);
     sandbox.reel(&["daemon", "stop"]).expect_code(0);
-    ear.0.set_nonblocking(true).unwrap();
-    assert_eq!(ear.0.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    socket.0.set_nonblocking(true).unwrap();
+    assert_eq!(socket.0.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 /// A sandbox whose socket has the path of the installed unit. A fake `systemctl` records its arguments.

@@ -20,7 +20,7 @@ use reeld::{
 const MIB: u64 = 1024 * 1024;
 
 /// The longest time to wait for the journal to preallocate its space.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The cache, and the system that runs its actor.
 pub struct Puts {
@@ -59,7 +59,7 @@ impl Puts {
                 }
             };
             // On a nearly full disk the journal preallocates nothing.
-            let _ = tokio::time::timeout(PATIENCE, has_room).await;
+            let _ = tokio::time::timeout(ROOM_TIMEOUT, has_room).await;
             let cache = ImageCache::new(parts);
             let shelver = cache.shelver();
             let cache = cache.start();

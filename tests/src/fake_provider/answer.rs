@@ -31,7 +31,7 @@ const MP3: &[u8] = include_bytes!("../../../daemon/src/media/samples/speech.mp3"
 
 /// What a request asks for, and how this server shall respond.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct ParsedRequest {
     pub(super) prompt: String,
     pub(super) pictures: Vec<Picture>,
     /// The media type and the bytes of the sound file, if the request is for speech.
@@ -53,7 +53,7 @@ pub(super) struct PictureStream {
     previews: u64,
 }
 
-impl Order {
+impl ParsedRequest {
     /// Parses a request. If it is invalid, the error is the response that says why.
     pub(super) fn read(request: &Request) -> Result<Self, Response> {
         let body = if request.path.ends_with("/images/edits") {
@@ -230,7 +230,7 @@ pub(super) fn file(gallery: &Gallery, name: &str) -> Response {
 }
 
 /// Returns the response of a fault that is a complete HTTP response; None for faults that misuse the connection.
-pub(super) fn faulty(fault: &Fault, order: &Order) -> Option<Response> {
+pub(super) fn faulty(fault: &Fault, parsed: &ParsedRequest) -> Option<Response> {
     let picture = |value: Value| Response::json(200, &json!({ "created": now().as_secs(), "data": [value] }));
     let encoded = |bytes: &[u8]| {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -268,7 +268,7 @@ pub(super) fn faulty(fault: &Fault, order: &Order) -> Option<Response> {
             headers.iter().fold(response, with)
         }
         Fault::PictureAt(url) => picture(json!({ "url": url })),
-        Fault::PictureGone => picture(json!({ "url": format!("{}/files/gone", order.origin) })),
+        Fault::PictureGone => picture(json!({ "url": format!("{}/files/gone", parsed.origin) })),
         Fault::Redirect { status, location } => {
             Response::new(*status, "text/plain", Vec::new()).header("location", location)
         }

@@ -36,7 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{answer::Order, files::Files, ledger::Ledger, picture::Gallery, script::Script};
+use self::{answer::ParsedRequest, files::Files, ledger::Ledger, picture::Gallery, script::Script};
 pub use self::{
     comfyui::{ComfyPost, FakeComfyui},
     edit::FormPart,
@@ -337,18 +337,18 @@ impl Server {
         request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) == Some(key)
     }
 
-    /// Applies this server's settings to an order.
-    fn complete(&self, mut order: Order, call: usize) -> Order {
+    /// Applies this server's settings to a request.
+    fn complete(&self, mut parsed: ParsedRequest, call: usize) -> ParsedRequest {
         let settings = self.settings();
-        order.origin = self.origin();
-        order.delivery = settings.delivery.unwrap_or(order.delivery);
-        for picture in &mut order.pictures {
+        parsed.origin = self.origin();
+        parsed.delivery = settings.delivery.unwrap_or(parsed.delivery);
+        for picture in &mut parsed.pictures {
             picture.noise_bytes = settings.noise_bytes;
             if settings.varies {
                 picture.seed ^= (call as u64 + 1) << 32;
             }
         }
-        order
+        parsed
     }
 
     /// Waits for the rest of the call's delay, and then until calls are not held.

@@ -11,7 +11,7 @@ use rustix::net::sockopt;
 
 use super::{
     Server,
-    answer::{self, Order},
+    answer::{self, ParsedRequest},
     fault::Fault,
     http::{Request, Response, write_chunk},
     ledger::OpenCall,
@@ -67,39 +67,45 @@ fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
 
 fn generate(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
     let came = Instant::now();
-    let order = Order::read(request);
-    let prompt = order.as_ref().map_or_else(
+    let parsed = ParsedRequest::read(request);
+    let prompt = parsed.as_ref().map_or_else(
         |_| {
             let body = request.json();
             let words = body["prompt"].as_str().or(body["input"].as_str());
             words.unwrap_or_default().to_owned()
         },
-        |order| order.prompt.clone(),
+        |parsed| parsed.prompt.clone(),
     );
     let call = server.ledger.begin(&prompt);
     let fault = server.script.next(&prompt);
-    let order = match order {
+    let parsed = match parsed {
         _ if !server.admits(request) => Err(answer::unauthorized()),
-        order => order.map(|order| server.complete(order, call.number)),
+        parsed => parsed.map(|parsed| server.complete(parsed, call.number)),
     };
     // Make the response during the delay, as a real service does, so that the delay is not prolonged.
-    let good = order.as_ref().ok().filter(|_| matches!(fault, Fault::Good));
-    let good = good.map(|order| order.good(&server.gallery));
+    let good = parsed.as_ref().ok().filter(|_| matches!(fault, Fault::Good));
+    let good = good.map(|parsed| parsed.good(&server.gallery));
     server.pause_before_answer(came);
-    match (order, good) {
+    match (parsed, good) {
         (_, Some(good)) => good.write(&mut stream, || drop(call)).map(ControlFlow::Continue),
-        (Ok(order), None) => act(server, stream, call, &fault, &order),
+        (Ok(parsed), None) => act(server, stream, call, &fault, &parsed),
         (Err(refusal), _) => refusal.write(&mut stream, || drop(call)).map(ControlFlow::Continue),
     }
 }
 
 /// Applies a fault to the connection. The call ends before the client can have the last byte of its response. Otherwise a client that makes one call
 /// after the other would seem to have two in flight.
-fn act(server: &Server, mut stream: &TcpStream, call: OpenCall<'_>, fault: &Fault, order: &Order) -> Next {
-    if let Some(response) = answer::faulty(fault, order) {
+fn act(
+    server: &Server,
+    mut stream: &TcpStream,
+    call: OpenCall<'_>,
+    fault: &Fault,
+    parsed: &ParsedRequest,
+) -> Next {
+    if let Some(response) = answer::faulty(fault, parsed) {
         return response.write(&mut stream, || drop(call)).map(ControlFlow::Continue);
     }
-    let good = || order.good(&server.gallery);
+    let good = || parsed.good(&server.gallery);
     let end = || drop(call);
     match fault {
         Fault::Chunked => good().write_chunked(&mut stream, end)?,

@@ -13,7 +13,7 @@ use super::{
     journal::TaskRow,
     model::Wrong,
     providers::{PROVIDERS, WORKFLOW, after, place_of},
-    world::{Asked, World, error, free_results_lost, paid_results_lost},
+    world::{PendingRequest, World, error, free_results_lost, paid_results_lost},
 };
 
 /// An attempt in flight.
@@ -213,7 +213,7 @@ impl World {
     }
 
     fn remember(&mut self, run: RunId, job: Option<RemoteJob>) -> Result<(), Wrong> {
-        let request = self.ask(Asked::Remember(run));
+        let request = self.ask(PendingRequest::Remember(run));
         if let Some(call) = self.calls.get_mut(&run) {
             call.is_remembering = true;
         }
@@ -327,7 +327,7 @@ impl World {
     /// Closes a provider's gate for a random time.
     pub fn close(&mut self, provider: usize, is_down: bool) {
         let wait = 100 + self.random.below(20_000);
-        self.was_left[provider] |= is_down;
+        self.was_unavailable[provider] |= is_down;
         self.around.0.borrow_mut().closed[provider] = Some((after(self.moment, wait), is_down));
         self.note(|| format!("{} is closed for {wait} ms, down: {is_down}", PROVIDERS[provider].name));
         self.needs_tick = true;

@@ -9,7 +9,7 @@ use super::{
     journal::TaskRow,
     model::Wrong,
     providers::{PROVIDERS, key_of, needs_provider, place_of},
-    world::{Asked, Wait, World},
+    world::{PendingRequest, Wait, World},
 };
 
 /// Checks an event: it must not be ahead of the journal.
@@ -115,7 +115,7 @@ pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
         needs_provider(&row.kind)
             && row.provider.as_deref() == Some(PROVIDERS[provider].name)
             && world.around.0.borrow().configured[provider]
-            && (row.wanted.is_some() || !row.has_left && !world.was_left[provider])
+            && (row.wanted.is_some() || !row.has_left && !world.was_unavailable[provider])
     };
     // An equal request may have raised the priority of the task that begins.
     let lifted = world.journal.unfinished().iter().filter(|row| is_equal(row)).map(|row| row.priority).max();
@@ -171,7 +171,7 @@ pub fn nothing_is_stuck(world: &World) -> Result<(), Wrong> {
 pub fn waits_are_answered(world: &World) -> Result<(), Wrong> {
     for (request, asked) in &world.requests {
         match asked {
-            Asked::Wait(wait) => {
+            PendingRequest::Wait(wait) => {
                 if wait.ends.is_some_and(|ends| ends < world.moment) {
                     return Err(format!("the time of wait {request} is up, and it is not answered"));
                 }
@@ -180,7 +180,7 @@ pub fn waits_are_answered(world: &World) -> Result<(), Wrong> {
                 }
             }
             // A call waits for its task, a drain for what runs, and a remembered job for an earlier write.
-            Asked::Call | Asked::Drain | Asked::Remember(_) => {}
+            PendingRequest::Call | PendingRequest::Drain | PendingRequest::Remember(_) => {}
             _ if world.awaits_the_journal() => {}
             asked => {
                 return Err(format!("nothing is on its way, and request {request} has no answer: {asked:?}"));

@@ -15,12 +15,12 @@ use super::{
     checks,
     model::Wrong,
     providers::{PROVIDERS, Planner, WORKFLOW, after},
-    world::{Asked, Wait, World},
+    world::{PendingRequest, Wait, World},
 };
 
 impl World {
     /// Records a new request and returns its id.
-    pub fn ask(&mut self, asked: Asked) -> RequestId {
+    pub fn ask(&mut self, asked: PendingRequest) -> RequestId {
         let request = self.next_request;
         self.next_request += 1;
         self.requests.insert(request, asked);
@@ -55,7 +55,7 @@ impl World {
                 Ok(())
             }
             _ => {
-                let request = self.ask(Asked::MakeRoom);
+                let request = self.ask(PendingRequest::MakeRoom);
                 self.feed(Event::MakeRoom { request, bytes: 1_000 })
             }
         }
@@ -183,8 +183,8 @@ impl World {
     }
 
     fn send_submit(&mut self, client: String, intake: Intake) -> Result<(), Wrong> {
-        let (request_id, fingerprint) = (intake.request_id.clone(), intake.fingerprint.meaning);
-        let request = self.ask(Asked::Submit { client, request_id, fingerprint });
+        let (request_id, fingerprint) = (intake.request_id.clone(), intake.fingerprint);
+        let request = self.ask(PendingRequest::Submit { client, request_id, fingerprint });
         self.feed(Event::Submit { request, intake: Box::new(intake) })
     }
 
@@ -192,7 +192,7 @@ impl World {
         let (client, spec) = (self.client(), self.spec(true));
         let intake = self.intake(&client, vec![spec], false);
         let timeout = self.random.percent(50).then(|| Duration::from_millis(self.random.below(30_000)));
-        let request = self.ask(Asked::Call);
+        let request = self.ask(PendingRequest::Call);
         self.feed(Event::Call { request, intake: Box::new(intake), timeout })
     }
 
@@ -232,7 +232,7 @@ impl World {
         wait.open.retain(|id| !checks::is_changing(self, *id));
         wait.is_unsure = wait.open.len() < asked;
         wait.has_settled |= wait.is_unsure;
-        let request = self.ask(Asked::Wait(wait));
+        let request = self.ask(PendingRequest::Wait(wait));
         self.feed(Event::Wait { request, on, is_any, timeout: timeout.map(Duration::from_millis) })?;
         if is_any && had_settled { self.feed(Event::HadSettled(request)) } else { Ok(()) }
     }
@@ -250,19 +250,20 @@ impl World {
         if decision != Decision::Cancel {
             self.decided.insert(id);
         }
-        let request = self.ask(Asked::Decide(id));
+        let request = self.ask(PendingRequest::Decide(id));
         self.feed(Event::Decide { request, id, decision })
     }
 
     fn remove(&mut self) -> Result<(), Wrong> {
         let Some(id) = self.any_task() else { return Ok(()) };
-        let request = self.ask(Asked::Remove);
+        let request = self.ask(PendingRequest::Remove);
         self.feed(Event::Remove { request, id })
     }
 
     /// Lets a client that waits for an answer disconnect.
     fn go_away(&mut self) -> Result<(), Wrong> {
-        let waiting = |asked: &Asked| matches!(asked, Asked::Wait(_) | Asked::Call);
+        let waiting =
+            |asked: &PendingRequest| matches!(asked, PendingRequest::Wait(_) | PendingRequest::Call);
         let waits: Vec<_> =
             self.requests.iter().filter(|(_, asked)| waiting(asked)).map(|(request, _)| *request).collect();
         if waits.is_empty() {
@@ -270,7 +271,7 @@ impl World {
         }
         let request = self.random.one_of(&waits);
         // The answer may say that the wait has timed out.
-        if let Some(Asked::Wait(wait)) = self.requests.get_mut(&request) {
+        if let Some(PendingRequest::Wait(wait)) = self.requests.get_mut(&request) {
             wait.ends = None;
         }
         self.feed(Event::Gone(request))
@@ -293,8 +294,8 @@ impl World {
     pub fn configure(&mut self, configured: [bool; PROVIDERS.len()]) -> Result<(), Wrong> {
         self.around.0.borrow_mut().configured = configured;
         self.planner = Arc::new(Planner { generation: self.planner.generation + 1, configured });
-        for (was_left, is_configured) in self.was_left.iter_mut().zip(configured) {
-            *was_left |= !is_configured;
+        for (was_unavailable, is_configured) in self.was_unavailable.iter_mut().zip(configured) {
+            *was_unavailable |= !is_configured;
         }
         self.note(|| format!("configured: {configured:?}"));
         let planner: Arc<Planner> = Arc::clone(&self.planner);
@@ -314,7 +315,7 @@ impl World {
         self.is_draining = true;
         let limit = Duration::from_millis(self.random.below(5_000));
         let paid = Duration::from_millis(self.random.below(60_000));
-        let request = self.ask(Asked::Drain);
+        let request = self.ask(PendingRequest::Drain);
         self.feed(Event::Drain { request, limit, paid })
     }
 

@@ -12,7 +12,7 @@ use super::{
     checks,
     model::Wrong,
     providers::{WORKFLOW, key_of, place_of},
-    world::{Asked, Pending, Stop, Wait, World},
+    world::{Pending, PendingRequest, Stop, Wait, World},
 };
 
 impl World {
@@ -111,12 +111,14 @@ impl World {
             .remove(&request)
             .ok_or_else(|| format!("request {request} is answered twice, or was never sent"))?;
         match (asked, answer) {
-            (Asked::Remember(run), Answer::Remembered(outcome)) => self.remembered(run, outcome.is_ok()),
+            (PendingRequest::Remember(run), Answer::Remembered(outcome)) => {
+                self.remembered(run, outcome.is_ok());
+            }
             (_, Answer::Refused(_))
-            | (Asked::Decide(_), Answer::Task(_))
-            | (Asked::Remove, Answer::Removed)
-            | (Asked::MakeRoom, Answer::Unpinned(_)) => {}
-            (Asked::Submit { client, request_id, fingerprint }, Answer::Accepted(taken)) => {
+            | (PendingRequest::Decide(_), Answer::Task(_))
+            | (PendingRequest::Remove, Answer::Removed)
+            | (PendingRequest::MakeRoom, Answer::Unpinned(_)) => {}
+            (PendingRequest::Submit { client, request_id, fingerprint }, Answer::Accepted(taken)) => {
                 let is_repeatable = request_id.is_some();
                 if let Some(request_id) = request_id {
                     self.model.acknowledge_request(&client, &request_id, fingerprint, taken.first)?;
@@ -124,12 +126,12 @@ impl World {
                 self.batches.extend(taken.batch.filter(|batch| !self.batches.contains(batch)));
                 self.model.acknowledge(taken.ids(), is_repeatable, &self.journal)?;
             }
-            (Asked::Call, Answer::Hit(view)) => {
+            (PendingRequest::Call, Answer::Hit(view)) => {
                 if !self.model.shown.insert(view.id) {
                     return Err(Stop::Wrong(format!("the id {} is given out twice", view.id)));
                 }
             }
-            (Asked::Call, Answer::Waited { shown, timed_out }) => {
+            (PendingRequest::Call, Answer::Waited { shown, timed_out }) => {
                 let Shown::Tasks(ids) = shown else {
                     return Err(Stop::Wrong("a call is answered with a batch".to_owned()));
                 };
@@ -145,13 +147,13 @@ impl World {
                 wait.note_settled(&self.journal);
                 checks::waited(self, &wait, timed_out)?;
             }
-            (Asked::Wait(wait), Answer::Waited { timed_out, .. }) => {
+            (PendingRequest::Wait(wait), Answer::Waited { timed_out, .. }) => {
                 if timed_out && wait.ends.is_some_and(|ends| ends > self.moment) {
                     return Err(Stop::Wrong(format!("the wait {request} times out early")));
                 }
                 checks::waited(self, &wait, timed_out)?;
             }
-            (Asked::Drain, Answer::Drained(_)) => return Err(Stop::Death),
+            (PendingRequest::Drain, Answer::Drained(_)) => return Err(Stop::Death),
             (asked, answer) => {
                 return Err(Stop::Wrong(format!("{asked:?} is answered with {answer:?}")));
             }
@@ -191,7 +193,7 @@ impl World {
         if let Ok(outcome) = &outcome {
             self.model.committed(write, outcome, &self.journal)?;
             for asked in self.requests.values_mut() {
-                if let Asked::Wait(wait) = asked {
+                if let PendingRequest::Wait(wait) = asked {
                     wait.note_settled(&self.journal);
                 }
             }

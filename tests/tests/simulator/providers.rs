@@ -129,9 +129,9 @@ impl State {
 
 /// The environment of a machine. The driver changes it.
 #[derive(Debug, Clone, Default)]
-pub struct Around(pub Rc<RefCell<State>>);
+pub struct SimulatedSurroundings(pub Rc<RefCell<State>>);
 
-impl Surroundings for Around {
+impl Surroundings for SimulatedSurroundings {
     fn is_memory_critical(&self) -> bool {
         self.0.borrow().is_memory_critical
     }

@@ -17,13 +17,13 @@ use super::{
     journal::Schema,
     model::Wrong,
     providers::PROVIDERS,
-    world::{Asked, Options, Trace, World},
+    world::{Options, PendingRequest, Trace, World},
 };
 
 /// Rounds of the last phase, within which everything must have ended.
 const LAST_ROUNDS: u32 = 20_000;
 /// Number of steps between checks of the rules for when nothing is pending.
-const LOOK_EVERY: u32 = 3;
+const CHECK_EVERY: u32 = 3;
 
 /// A broken rule, and the trace that led to it.
 pub struct Failure {
@@ -40,8 +40,8 @@ pub fn run(seed: u64, options: Options, schema: &Schema) -> Result<(), Failure> 
         world.start()?;
         for step in 0..options.steps {
             world.step()?;
-            if step % LOOK_EVERY == 0 && world.is_quiet() {
-                world.look()?;
+            if step % CHECK_EVERY == 0 && world.is_quiet() {
+                world.check_idle_rules()?;
             }
         }
         world.settle()
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// Checks the rules for when nothing is pending.
-    fn look(&self) -> Result<(), Wrong> {
+    fn check_idle_rules(&self) -> Result<(), Wrong> {
         checks::nothing_is_stuck(self)?;
         checks::waits_are_answered(self)?;
         checks::counts(self)?;
@@ -116,7 +116,7 @@ impl World {
         self.feed(Event::Pause(false))?;
         for _ in 0..LAST_ROUNDS {
             if !self.settle_one()? {
-                return self.look_at_the_end();
+                return self.check_final_rules();
             }
         }
         let left: Vec<_> = self.journal.unfinished().iter().map(|row| (row.id.0, row.state.name())).collect();
@@ -136,10 +136,10 @@ impl World {
         } else if self.calls.values().any(super::calls::Call::can_move) {
             self.move_a_call()?;
         } else if let Some(held) = self.held() {
-            let request = self.ask(Asked::Decide(held));
+            let request = self.ask(PendingRequest::Decide(held));
             self.feed(Event::Decide { request, id: held, decision: Decision::Release })?;
         } else if self.wake.is_some() {
-            self.look()?;
+            self.check_idle_rules()?;
             self.pass_time(3_600_000)?;
         } else {
             return Ok(false);
@@ -150,13 +150,13 @@ impl World {
     /// Returns a held task for which no decision is pending.
     fn held(&self) -> Option<TaskId> {
         let is_decided =
-            |id| self.requests.values().any(|asked| matches!(asked, Asked::Decide(of) if *of == id));
+            |id| self.requests.values().any(|asked| matches!(asked, PendingRequest::Decide(of) if *of == id));
         let rows = self.journal.unfinished();
         rows.iter().find(|row| row.state == TaskState::Held && !is_decided(row.id)).map(|row| row.id)
     }
 
-    fn look_at_the_end(&self) -> Result<(), Wrong> {
-        self.look()?;
+    fn check_final_rules(&self) -> Result<(), Wrong> {
+        self.check_idle_rules()?;
         if let Some(row) = self.journal.unfinished().first() {
             return Err(format!("task {} is {}, and nothing will change that", row.id, row.state.name()));
         }

@@ -22,7 +22,7 @@ use super::{
     calls::Call,
     journal::{Journal, Schema},
     model::{Model, Wrong},
-    providers::{Around, PROVIDERS, Planner},
+    providers::{PROVIDERS, Planner, SimulatedSurroundings},
     random::Random,
 };
 
@@ -68,7 +68,7 @@ pub type Trace = Rc<RefCell<Vec<String>>>;
 
 /// A request that was not answered yet.
 #[derive(Debug, Clone)]
-pub enum Asked {
+pub enum PendingRequest {
     Submit { client: String, request_id: Option<String>, fingerprint: [u8; 32] },
     Call,
     Wait(Wait),
@@ -129,9 +129,9 @@ pub struct World {
     pub options: Options,
     pub trace: Trace,
     pub journal: Journal,
-    pub around: Around,
+    pub around: SimulatedSurroundings,
     pub planner: Arc<Planner>,
-    pub machine: Machine<Around>,
+    pub machine: Machine<SimulatedSurroundings>,
     pub limits: SetTaskLimits,
     /// The highest limit of tasks at once since the oldest attempt in flight began. A lower limit does not end attempts.
     pub most_slots: usize,
@@ -147,7 +147,7 @@ pub struct World {
     pub calls: BTreeMap<RunId, Call>,
     pub wake: Option<Moment>,
     pub needs_tick: bool,
-    pub requests: BTreeMap<RequestId, Asked>,
+    pub requests: BTreeMap<RequestId, PendingRequest>,
     pub next_request: RequestId,
     pub cache: BTreeMap<[u8; 32], Arc<Made>>,
     pub model: Model,
@@ -160,14 +160,14 @@ pub struct World {
     pub refused_at: Option<Moment>,
     /// Providers that were out of order or not configured since the daemon started. Tasks that were planned there may have gone to another provider,
     /// and their rows do not say so.
-    pub was_left: [bool; PROVIDERS.len()],
+    pub was_unavailable: [bool; PROVIDERS.len()],
     /// The clients of the attempts that began, in the order in which they began.
     pub begun_by: Vec<String>,
 }
 
 impl World {
     pub fn new(seed: u64, options: Options, schema: &Schema, trace: Trace) -> Self {
-        let around = Around::default();
+        let around = SimulatedSurroundings::default();
         let configured = [true; PROVIDERS.len()];
         let planner = Arc::new(Planner { generation: 1, configured });
         {
@@ -214,7 +214,7 @@ impl World {
             decided: BTreeSet::new(),
             repeatable: Vec::new(),
             refused_at: None,
-            was_left: [false; PROVIDERS.len()],
+            was_unavailable: [false; PROVIDERS.len()],
             begun_by: Vec::new(),
         }
     }
@@ -280,7 +280,7 @@ impl World {
         let mut state = self.around.0.borrow_mut();
         state.permits.clear();
         state.reserved_bytes = 0;
-        self.was_left = std::array::from_fn(|provider| {
+        self.was_unavailable = std::array::from_fn(|provider| {
             !state.configured[provider] || state.closed[provider].is_some_and(|(_, is_down)| is_down)
         });
         drop(state);
