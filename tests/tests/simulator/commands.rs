@@ -183,7 +183,7 @@ impl World {
     }
 
     fn send_submit(&mut self, client: String, intake: Intake) -> Result<(), Wrong> {
-        let (request_id, fingerprint) = (intake.request_id.clone(), intake.fingerprint);
+        let (request_id, fingerprint) = (intake.request_id.clone(), intake.fingerprint.meaning);
         let request = self.ask(PendingRequest::Submit { client, request_id, fingerprint });
         self.feed(Event::Submit { request, intake: Box::new(intake) })
     }

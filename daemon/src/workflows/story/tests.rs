@@ -244,7 +244,7 @@ fn subtitles_are_a_file_if_the_project_says_so_or_the_film_cannot_have_them() {
     ] {
         let mut story = story(json!({}), &spoken(1));
         story.spec.project.video.subtitles = forms.to_vec();
-        story.setting = Setting { can_render, burns_subtitles, ..story.setting };
+        story.abilities = Abilities { can_render, burns_subtitles, ..story.abilities };
         assert_eq!(story.has_subtitle_file(), expected, "{forms:?} {can_render} {burns_subtitles}");
     }
 }
