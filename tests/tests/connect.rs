@@ -52,31 +52,37 @@ fn programs() -> impl Iterator<Item = Program> {
     })
 }
 
+/// Writes a program into the work directory of the sandbox. Returns the command that runs it.
+fn script(sandbox: &Sandbox, interpreter: &str, name: &str, text: &str) -> Command {
+    let path = sandbox.work().join(name);
+    fs::write(&path, text).unwrap();
+    let mut command = sandbox.command(interpreter);
+    command.arg(path);
+    command
+}
+
+/// Writes the Python program of the page, and beside it another one that imports it. Returns the command that runs the other one.
+fn beside_connect_py(sandbox: &Sandbox, name: &str, text: &str) -> Command {
+    fs::write(sandbox.work().join("connect.py"), &blocks("python")[0]).unwrap();
+    script(sandbox, "python3", name, text)
+}
+
 impl Program {
-    fn command(self, sandbox: &Sandbox, prompt: &str) -> Command {
-        let written = |name: &str, language: &str| {
-            let path = sandbox.work().join(name);
-            fs::write(&path, &blocks(language)[0]).unwrap();
-            path
-        };
-        let mut command = match self {
-            Self::Python => {
-                let mut command = sandbox.command("python3");
-                command.arg(written("connect.py", "python"));
-                command
-            }
-            Self::JavaScript => {
-                let mut command = sandbox.command("node");
-                command.arg(written("connect.mjs", "javascript"));
-                command
-            }
+    fn without_arguments(self, sandbox: &Sandbox) -> Command {
+        match self {
+            Self::Python => script(sandbox, "python3", "connect.py", &blocks("python")[0]),
+            Self::JavaScript => script(sandbox, "node", "connect.mjs", &blocks("javascript")[0]),
             Self::Rust => {
                 let mut command = sandbox.command(process::binary("examples/connect"));
                 // The program starts the daemon that it finds on `PATH`.
                 command.env("PATH", process::binary("reeld").parent().unwrap());
                 command
             }
-        };
+        }
+    }
+
+    fn command(self, sandbox: &Sandbox, prompt: &str) -> Command {
+        let mut command = self.without_arguments(sandbox);
         command.args([prompt, "harbour.png"]);
         command
     }
@@ -143,10 +149,9 @@ fn the_python_program_waits_for_no_answer_to_a_line_that_cannot_be_read() {
         return;
     }
     let sandbox = Sandbox::started();
-    let page = &blocks("python")[0];
-    let (parts, _) = page.split_once("prompt, file = ").unwrap();
     let tries = r#"
 import math
+from connect import *
 reel = Reel("connect.py", print)
 try:
     reel.call("task.submit", kind="image.generate", params={"prompt": "a", "guidance": math.nan})
@@ -158,9 +163,7 @@ try:
 except Refused as error:
     print("refused there:", error.code)
 "#;
-    let script = sandbox.work().join("unreadable.py");
-    fs::write(&script, format!("{parts}{tries}")).unwrap();
-    let ran = process::run(sandbox.command("python3").arg(script));
+    let ran = process::run(&mut beside_connect_py(&sandbox, "unreadable.py", tries));
     ran.expect_code(0);
     assert_eq!(ran.stdout, "refused here: ValueError\nrefused there: parse_error\n");
 }
@@ -171,9 +174,8 @@ fn the_python_function_fetches_a_picture_over_the_socket() {
         return;
     }
     let sandbox = Sandbox::started();
-    let page = blocks("python");
-    let (parts, _) = page[0].split_once("prompt, file = ").unwrap();
     let tries = r#"
+from connect import *
 events = []
 params = {"prompt": "a harbour at dawn", "width": 2048, "height": 2048}
 picture = make({"kind": "image.generate", "request_id": "one", "params": params}, events.append)["outputs"][0]
@@ -184,11 +186,121 @@ fetch(reel, picture, "fetched.png")
 print(open("fetched.png", "rb").read() == open(picture["path"], "rb").read(), picture["size_bytes"] > 1 << 16)
 print(reel.call("daemon.status")["is_paused"])
 "#;
-    let script = sandbox.work().join("fetch.py");
-    fs::write(&script, format!("{parts}{}{tries}", page[1])).unwrap();
-    let ran = process::run(sandbox.command("python3").arg(script));
+    let text = format!("{}{tries}", blocks("python")[1]);
+    let ran = process::run(&mut beside_connect_py(&sandbox, "fetch.py", &text));
     ran.expect_code(0);
     assert_eq!(ran.stdout, "True True\nFalse\n");
+}
+
+/// The files that the page's program for many tasks saves.
+const SHOTS: [&str; 4] = ["harbour.png", "boats.png", "gulls.png", "voice.wav"];
+
+fn shots_py(sandbox: &Sandbox) -> Command {
+    beside_connect_py(sandbox, "shots.py", &blocks("python")[2])
+}
+
+#[track_caller]
+fn assert_shots_are_saved(sandbox: &Sandbox, ran: &process::Ran) {
+    ran.expect_code(0);
+    for file in SHOTS {
+        assert!(ran.stdout.lines().any(|line| line.starts_with(&format!("{file}: "))), "{file}: {ran:?}");
+        let bytes = fs::read(sandbox.work().join(file)).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"RIFF"), "{file}");
+    }
+}
+
+fn task_count(sandbox: &Sandbox) -> usize {
+    sandbox.connect().ok("task.list", json!({}))["tasks"].as_array().unwrap().len()
+}
+
+#[test]
+fn the_python_program_for_many_tasks_saves_each_and_makes_nothing_twice() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    for _ in 0..2 {
+        assert_shots_are_saved(&sandbox, &process::run(&mut shots_py(&sandbox)));
+        assert_eq!(task_count(&sandbox), SHOTS.len());
+    }
+}
+
+#[test]
+fn the_python_program_for_many_tasks_tries_again_what_was_cancelled_and_reports_what_fails() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    connection.ok("queue.pause", json!({}));
+    let mut command = shots_py(&sandbox);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("all are accepted", || (task_count(&sandbox) == SHOTS.len()).then_some(()));
+    for task in connection.ok("task.list", json!({}))["tasks"].as_array().unwrap() {
+        connection.ok("task.cancel", json!({ "id": task["id"] }));
+    }
+    let ran = process::finish(child);
+    assert_eq!(ran.stderr.lines().filter(|line| line.contains("cancelled")).count(), SHOTS.len(), "{ran:?}");
+    assert!(!ran.stderr.contains("None") && ran.stdout.is_empty(), "{ran:?}");
+    connection.ok("queue.resume", json!({}));
+    assert_shots_are_saved(&sandbox, &process::run(&mut shots_py(&sandbox)));
+    assert_eq!(task_count(&sandbox), SHOTS.len());
+}
+
+#[test]
+fn the_python_program_for_many_tasks_survives_a_crash_of_the_daemon() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    sandbox.connect().ok("queue.pause", json!({}));
+    let mut command = shots_py(&sandbox);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("all are accepted", || (task_count(&sandbox) == SHOTS.len()).then_some(()));
+    sandbox.kill();
+    sandbox.start();
+    assert_shots_are_saved(&sandbox, &process::finish(child));
+    assert_eq!(task_count(&sandbox), SHOTS.len());
+}
+
+#[test]
+fn each_script_says_how_it_is_used_and_makes_nothing_that_it_cannot_save() {
+    let sandbox = Sandbox::started();
+    for program in programs().filter(|program| !matches!(program, Program::Rust)) {
+        let ran = process::run(&mut program.without_arguments(&sandbox));
+        ran.expect_code(1);
+        assert!(ran.stderr.starts_with("usage: "), "{program:?} {ran:?}");
+        let ran = process::run(program.without_arguments(&sandbox).args([PROMPT, "missing/harbour.png"]));
+        ran.expect_code(1);
+        assert!(ran.stderr.contains("missing/harbour.png cannot be written"), "{program:?} {ran:?}");
+        assert_eq!((ran.stderr.lines().count(), task_count(&sandbox)), (1, 0), "{program:?} {ran:?}");
+    }
+}
+
+#[test]
+fn each_script_says_in_one_line_that_no_daemon_runs() {
+    let sandbox = Sandbox::new();
+    for program in programs().filter(|program| !matches!(program, Program::Rust)) {
+        let ran = process::run(&mut program.command(&sandbox, PROMPT));
+        ran.expect_code(1);
+        assert!(ran.stderr.contains("reel daemon start"), "{program:?} {ran:?}");
+        assert_eq!(ran.stderr.lines().count(), 1, "{program:?} {ran:?}");
+    }
+}
+
+#[test]
+fn the_first_line_of_the_page_gets_an_answer() {
+    if !needs::nc_with_unix_sockets() || !needs::program("jq") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let programs = process::binary("reel").parent().unwrap().to_owned();
+    let path = std::env::var("PATH").unwrap();
+    let mut command = sandbox.command("sh");
+    command.env("PATH", format!("{}:{path}", programs.display())).env_remove("REEL_SOCKET");
+    let ran = process::run(command.args(["-euc", &blocks("console")[0]]));
+    ran.expect_code(0);
+    assert!(ran.stdout.contains(r#""result":{"providers":[{"name""#), "{ran:?}");
 }
 
 #[test]

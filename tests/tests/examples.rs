@@ -10,7 +10,10 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use reel_tests::{Sandbox, needs, process};
@@ -43,6 +46,67 @@ fn plain_python_submits_follows_and_saves_a_picture() {
     let refused = ask(" ");
     refused.expect_code(1);
     assert!(refused.stderr.contains("invalid_params"), "{refused:?}");
+}
+
+#[test]
+fn plain_python_reports_in_one_line_that_no_daemon_runs_or_that_the_file_cannot_be_written() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let ask = |file: &str| {
+        let picture = example("picture.py");
+        process::run(sandbox.command("python3").arg(picture).args(["a lighthouse", file]))
+    };
+    for (file, part) in [("a.png", "reel daemon start"), ("missing/a.png", "missing/a.png cannot be written")]
+    {
+        let ran = ask(file);
+        ran.expect_code(1);
+        assert!(ran.stderr.contains(part) && ran.stderr.lines().count() == 1, "{ran:?}");
+    }
+}
+
+#[test]
+fn plain_python_finds_the_daemon_by_its_lock_file() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let data = sandbox.root().join("data");
+    fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink(sandbox.home(), data.join("reel")).unwrap();
+    let mut command = sandbox.command("python3");
+    command.env_remove("REEL_SOCKET").env_remove("REEL_HOME").env("XDG_DATA_HOME", &data);
+    command.arg(example("picture.py")).args(["a lighthouse", "a.png"]);
+    process::run(&mut command).expect_code(0);
+    assert!(is_png(&sandbox.work().join("a.png")));
+}
+
+#[test]
+fn plain_python_continues_after_its_subscription_was_dropped_and_prints_no_missing_hint() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let socket = sandbox.root().join("fake.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut command = sandbox.command("python3");
+    command.env("REEL_SOCKET", &socket).arg(example("picture.py")).args(["a lighthouse", "a.png"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (connection, _) = listener.accept().unwrap();
+    let requests = BufReader::new(connection.try_clone().unwrap());
+    let dropped = r#"{"jsonrpc":"2.0","method":"event","params":{"seq":9,"event":"subscription_dropped","task":null,"missed":7}}"#;
+    let failed = r#"{"tasks":[{"id":7,"state":"failed","hold_reason":null,"error":{"code":"moderated","message":"no lighthouses","hint":null}}]}"#;
+    // The requests are hello, events.subscribe, task.submit and task.wait.
+    let results = ["{}", "{}", r#"{"id":7,"state":"queued"}"#, failed];
+    for (index, (request, result)) in requests.lines().zip(results).enumerate() {
+        request.unwrap();
+        let id = index + 1;
+        writeln!(&connection, "{dropped}\n{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}").unwrap();
+    }
+    let ran = process::finish(child);
+    ran.expect_code(1);
+    assert_eq!(ran.stderr, "task 7 failed: moderated: no lighthouses\n");
 }
 
 #[test]
