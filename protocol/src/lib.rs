@@ -1,5 +1,29 @@
 //! The specification of the wire, and its types in Rust.
 //!
+//! [reference]: mod@reference
+//! [kinds of tasks]: reference/index.html#kinds-of-tasks
+//! [`audio.mix`]: AudioMixParams
+//! [`debug.fail`]: DebugFailParams
+//! [`debug.noop`]: DebugNoopParams
+//! [`debug.progress`]: DebugProgressParams
+//! [`debug.sleep`]: DebugSleepParams
+//! [`image.generate`]: ImageParams
+//! [`render.join`]: RenderJoinParams
+//! [`render.shot`]: RenderShotParams
+//! [`render.transition`]: RenderTransitionParams
+//! [`story.make`]: StoryMakeParams
+//! [`text.chat`]: ChatParams
+//! [`translate.text`]: TranslateParams
+//! [`video.assemble`]: AssembleParams
+//! [`video.generate`]: VideoParams
+//! [`voice.speak`]: SpeechParams
+//! [`StoryReport`]: StoryReport
+//! [`binary`]: mod@binary
+//! [`endpoint`]: mod@endpoint
+//! [`limits`]: mod@limits
+//! [`preface`]: mod@preface
+//!
+// The links above come first, so here they lead to the types. In the file, the same links lead to the files beside it.
 #![doc = include_str!("specification.md")]
 
 pub mod binary;

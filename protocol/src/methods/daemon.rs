@@ -12,7 +12,8 @@ use crate::{Digest, Timestamp, WaitReason};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HelloParams {
     /// The program's name, 1 to 256 bytes without control or invisible characters; else `invalid_params`. Tasks carry it and are scheduled fairly
-    /// between names, and a `request_id` is unique per name. Without `hello` the daemon uses the name of the process.
+    /// between names, and a `request_id` is unique per name. Without `hello` the daemon uses the name of the process, which is `python3` for every
+    /// Python program.
     pub client: String,
     /// Capabilities of the client; none if absent. None are defined, so the daemon ignores them.
     #[serde(default)]

@@ -169,7 +169,7 @@ pub struct Event {
 pub struct TaskEvent {
     /// The id of the task.
     pub id: TaskId,
-    /// The task's revision after this change.
+    /// The task's revision after this change. An event `progress` repeats that of the last change.
     pub rev: u64,
     /// The service and its method, such as `image.generate`.
     pub kind: String,

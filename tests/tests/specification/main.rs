@@ -60,6 +60,34 @@ fn every_field_and_every_type_is_documented() {
     }
 }
 
+/// A page in the tree has no rustdoc, so its links lead to files beside it, and to headings of the reference.
+#[test]
+fn the_links_of_the_specification_lead_to_files_and_headings() {
+    let text = fs::read_to_string(protocol("src/specification.md")).unwrap();
+    let reference = fs::read_to_string(protocol("src/reference.md")).unwrap();
+    let anchor = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        kept.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect::<String>()
+    };
+    let headings: Vec<_> = reference.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    let defined: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with('['))
+        .filter_map(|line| line.split_once("]: "))
+        .filter(|(_, target)| !target.contains(' '))
+        .collect();
+    for (label, target) in &defined {
+        let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+        assert!(protocol("src").join(file).is_file(), "{label}]: {target}");
+        assert!(heading.is_empty() || headings.iter().any(|known| known == heading), "{label}]: {target}");
+    }
+    for used in text.split("[`").skip(1).filter_map(|rest| rest.split_once("`]")) {
+        let (label, rest) = used;
+        let is_defined = defined.iter().any(|(known, _)| *known == format!("[`{label}`"));
+        assert!(rest.starts_with('(') || is_defined, "[`{label}`] leads nowhere");
+    }
+}
+
 #[test]
 fn every_example_of_the_specification_fits_the_schema() {
     let checker = Checker::new();
