@@ -220,3 +220,46 @@ fn a_cancelled_job_is_stopped_and_no_job_of_another_program_is() {
         assert_eq!(connection.wait(id)["state"], "cancelled");
     }
 }
+
+/// A workflow without any model, which every server can run. The prompt goes to a node that nothing uses.
+const BLANK: &str = r#"{
+  "1": { "class_type": "EmptyImage", "inputs": { "width": 512, "height": 512, "batch_size": 1, "color": 1193046 }, "_meta": { "title": "reel:width,height,n,colour=color" } },
+  "2": { "class_type": "SaveImage", "inputs": { "filename_prefix": "ComfyUI", "images": ["1", 0] } },
+  "3": { "class_type": "PrimitiveString", "inputs": { "value": "" }, "_meta": { "title": "reel:prompt" } }
+}"#;
+
+/// Runs against the server at `REEL_TEST_COMFYUI_URL` if the variable is set, and against the imitation otherwise.
+#[test]
+fn plain_requests_work_at_any_server() {
+    let fake = FakeComfyui::start();
+    let url = std::env::var("REEL_TEST_COMFYUI_URL").unwrap_or_else(|_| fake.base_url());
+    let sandbox = comfy_at(&url, "workflow = \"blank.json\"", &[("blank.json", BLANK)]);
+    let check = sandbox.reel(&["providers", "check", "comfy"]);
+    assert!(check.expect_code(0).stdout.contains("runs ComfyUI"), "{}", check.stdout);
+    let mut connection = sandbox.connect();
+    // The number makes each run of this test another one for a server that keeps its results.
+    let number = std::process::id() % 0xff_ffff;
+    let task = connection.generate(
+        json!({ "prompt": "nothing", "width": 96, "height": 64, "n": 2, "extra": { "colour": number } }),
+    );
+    assert_made(&task, "image/png");
+    assert_eq!(
+        (task["outputs"].as_array().unwrap().len(), &task["outputs"][1]["width"]),
+        (2, &json!(96)),
+        "{task}"
+    );
+    let mut failing = |extra: Value| {
+        let params = json!({ "prompt": "nothing", "width": 96, "height": 64, "extra": extra });
+        let id = connection.submit("image.generate", params);
+        connection.wait(id)
+    };
+    let task = failing(json!({ "colour": -7 }));
+    let message = task["error"]["message"].as_str().unwrap_or_default();
+    assert_eq!(task["error"]["code"], "provider_refused", "{task}");
+    assert!(
+        message.contains("node 1 (reel:width,height,n,colour=color): color is -7, and the least is 0"),
+        "{message}"
+    );
+    let task = failing(json!({ "tone": 7 }));
+    assert!(task["error"]["message"].as_str().unwrap().contains("no place for \"tone\""), "{task}");
+}

@@ -13,7 +13,8 @@ use reel_protocol::{
 use serde_json::{Map, Value};
 
 use super::{
-    deliver::Delivery, follow::Followed, server::ANSWER_BYTES, settings::ComfySettings, wire::ComfyWire,
+    deliver::Delivery, follow::Followed, server::ANSWER_BYTES, settings::ComfySettings, socket::Socket,
+    wire::ComfyWire,
 };
 use crate::{
     config::ProviderConfig,
@@ -23,7 +24,10 @@ use crate::{
     },
     media::MEMORY_BYTES,
     memory::Reservation,
-    provider::{Equipment, Generate, GenerateError, Generated, Permit, Provider, remote::RemoteProvider},
+    provider::{
+        Equipment, Generate, GenerateError, Generated, Permit, Provider,
+        remote::{RemoteProvider, shown},
+    },
 };
 
 /// The field that identifies a job in the journal.
@@ -86,6 +90,15 @@ pub(super) struct Ticket {
     pub ask_if_gone: bool,
 }
 
+/// A job with what is needed to follow it.
+pub(super) struct Job {
+    pub ticket: Ticket,
+    /// The nodes, by which its progress is counted.
+    pub graph: Map<String, Value>,
+    /// The websocket, if it was opened before the job was submitted.
+    pub socket: Option<Socket>,
+}
+
 impl Ticket {
     /// Returns the prefix of all files of the job.
     pub fn prefix(&self) -> String {
@@ -140,15 +153,16 @@ impl ComfyProvider {
         let mut next = earlier;
         let (mut posts, mut was_cached_away) = (0, false);
         loop {
-            let (ticket, graph) = match next.take() {
-                Some(ticket) => (ticket, self.expected_graph(call)),
+            let job = match next.take() {
+                Some(ticket) => Job { ticket, graph: self.expected_graph(call), socket: None },
                 None if posts == MOST_POSTS => return Err(GenerateError::Failed(self.lost_too_often())),
                 None => {
                     posts += 1;
                     self.submit(call).await?
                 }
             };
-            let files = match self.follow(call, &ticket, &graph).await? {
+            let ticket = job.ticket.clone();
+            let files = match self.follow(call, job).await? {
                 Followed::Made(files) => files,
                 Followed::Nowhere => {
                     // After a restart the server knows no former job, and may still have its files.
@@ -162,6 +176,7 @@ impl ComfyProvider {
             match self.deliver(call, &files, share).await? {
                 Delivery::Made(generated) => return Ok(*generated),
                 Delivery::Gone(name) if was_cached_away => {
+                    let _ = call.jobs.remember(None).await;
                     return Err(GenerateError::Failed(self.gone(&name)));
                 }
                 // The server took the result from its cache, whose file somebody has deleted. A new job has names of its own.
@@ -221,7 +236,8 @@ impl ComfyProvider {
 
     fn gone(&self, file: &str) -> Failure {
         let name = &self.core.config.name;
-        let message = format!("{name} has run the workflow, and does not have its file {file}");
+        let message =
+            format!("{name} has run the workflow, and does not have its file {}", shown(file, None));
         let hint = "the server answers from its cache: give the node that saves an input filename_prefix, or the sampler the title reel:seed";
         Failure::new(Class::Unknown, message, hint)
     }

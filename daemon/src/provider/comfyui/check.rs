@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{Class, Failure},
     memory::Holder,
+    provider::remote::shown,
 };
 
 /// Longest duration of a check. A person waits for it.
@@ -97,6 +98,7 @@ impl ComfyProvider {
         let more = faults.len().saturating_sub(SHOWN_FAULTS);
         faults.truncate(SHOWN_FAULTS);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let faults: Vec<_> = faults.iter().map(|fault| shown(fault, None)).collect();
         Err(format!("{host} runs ComfyUI {version}, and lacks something: {}{more}", faults.join("; ")))
     }
 

@@ -17,6 +17,7 @@ use crate::{
     provider::{
         GenerateError, Generated,
         notes::{Beside, notes},
+        remote::shown,
     },
 };
 
@@ -68,8 +69,8 @@ impl ComfyProvider {
                 Err(Missed::Gone) => return Ok(Delivery::Gone(file.filename.clone())),
                 Err(Missed::Unfetched(reason)) => {
                     let name = &self.core.config.name;
-                    let message =
-                        format!("{name} has made {}, and it could not be fetched: {reason}", file.filename);
+                    let file = shown(&file.filename, None);
+                    let message = format!("{name} has made {file}, and it could not be fetched: {reason}");
                     let hint = "the task is tried again, and fetches it";
                     return Err(GenerateError::Failed(Failure::new(Class::Transient(None), message, hint)));
                 }
@@ -161,7 +162,7 @@ impl ComfyProvider {
         }
         if chosen.is_empty() {
             let names: Vec<_> = files.iter().map(|file| file.filename.as_str()).take(4).collect();
-            let made = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            let made = if names.is_empty() { "nothing".to_owned() } else { shown(&names.join(", "), None) };
             let message = format!(
                 "{} has run the workflow, which saved no {what} (it saved: {made})",
                 self.core.config.name

@@ -3,13 +3,12 @@
 use std::{cell::RefCell, time::Duration};
 
 use reel_protocol::Timestamp;
-use serde_json::{Map, Value};
 use tokio::{sync::Notify, time::sleep};
 
 use super::{
     ComfyProvider,
     answers::{Ended, OutFile, Place},
-    attempt::{Call, Ticket},
+    attempt::{Call, Job, Ticket},
     progress::Progress,
     server::Seen,
 };
@@ -47,13 +46,11 @@ pub(super) struct Shared {
 
 impl ComfyProvider {
     /// Follows a job to its end, and shows its progress. A cancelled job is stopped at the server.
-    pub(super) async fn follow(
-        &self,
-        call: &Call,
-        ticket: &Ticket,
-        graph: &Map<String, Value>,
-    ) -> Result<Followed, GenerateError> {
-        let shared = Shared { progress: RefCell::new(Progress::new(&ticket.id, graph)), over: Notify::new() };
+    pub(super) async fn follow(&self, call: &Call, job: Job) -> Result<Followed, GenerateError> {
+        let Job { ticket, graph, socket } = job;
+        let ticket = &ticket;
+        let shared =
+            Shared { progress: RefCell::new(Progress::new(&ticket.id, &graph)), over: Notify::new() };
         tokio::select! {
             biased;
             () = stopped(call.cancel.clone(), || false) => {
@@ -61,7 +58,7 @@ impl ComfyProvider {
                 Err(GenerateError::Stopped)
             }
             followed = self.poll(call, ticket, &shared) => followed,
-            never = self.listen(call, ticket, &shared) => match never {},
+            never = self.listen(call, ticket, &shared, socket) => match never {},
         }
     }
 
@@ -126,21 +123,20 @@ impl ComfyProvider {
         let name = &self.core.config.name;
         let (message, hint) = match ended {
             Ended::Failed { node, kind, message } if kind.contains("OutOfMemory") => (
-                format!("{name} ran out of memory at {node}: {}", shown(message, None)),
+                format!("ran out of memory at {node}: {message}"),
                 "make it smaller, or fewer at once; or close other programs that use the graphics card",
             ),
             Ended::Failed { node, kind, message } => {
                 let kind = if kind.is_empty() { String::new() } else { format!("{kind}: ") };
-                (
-                    format!("{name} failed at {node}: {kind}{}", shown(message, None)),
-                    "run the workflow in ComfyUI to see more; reel retry runs it again",
-                )
+                let hint = "run the workflow in ComfyUI to see more; reel retry runs it again";
+                (format!("failed at {node}: {kind}{message}"), hint)
             }
-            Ended::Interrupted | Ended::Done(_) => (
-                format!("the job was interrupted at {name}"),
-                "somebody stopped it there; reel retry runs it again",
-            ),
+            Ended::Interrupted | Ended::Done(_) => {
+                let message = "was told by somebody to stop the job, and has interrupted it".to_owned();
+                (message, "reel retry runs it again")
+            }
         };
+        let message = format!("{name} {}", shown(&message, None));
         Failure::new(Class::Unknown, message, hint)
     }
 

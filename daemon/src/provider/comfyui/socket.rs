@@ -38,6 +38,9 @@ const MAX_PREVIEWS: usize = 8;
 /// The shortest time between two previews that are shown.
 const PREVIEW_PAUSE: Duration = Duration::from_secs(1);
 
+/// A websocket to the server.
+pub(super) type Socket = WebSocketStream<reqwest::Upgraded>;
+
 /// The previews of one job.
 #[derive(Default)]
 struct Previews {
@@ -47,11 +50,21 @@ struct Previews {
 
 impl ComfyProvider {
     /// Reads the messages of the server about a job, and connects again when the connection ends.
-    pub(super) async fn listen(&self, call: &Call, ticket: &Ticket, shared: &Shared) -> Infallible {
+    pub(super) async fn listen(
+        &self,
+        call: &Call,
+        ticket: &Ticket,
+        shared: &Shared,
+        mut first: Option<Socket>,
+    ) -> Infallible {
         let mut previews = Previews::default();
         let mut failures = 0;
         while failures < MOST_FAILURES {
-            match self.connect(&ticket.id).await {
+            let connected = match first.take() {
+                Some(socket) => Ok(socket),
+                None => self.connect(&ticket.id).await,
+            };
+            match connected {
                 Ok(socket) => {
                     failures = 0;
                     self.read_messages(call, socket, shared, &mut previews).await;
@@ -66,7 +79,8 @@ impl ComfyProvider {
         pending().await
     }
 
-    async fn connect(&self, client: &str) -> Result<WebSocketStream<reqwest::Upgraded>, String> {
+    /// Opens the websocket of a client. The server sends it only what happens from then on.
+    pub(super) async fn connect(&self, client: &str) -> Result<Socket, String> {
         let core = &self.core;
         let key = core.key().await.map_err(|failure| failure.error.message)?;
         let url = core.job_url(&["ws".to_owned()], &[("clientId", client.to_owned())]);
@@ -95,13 +109,7 @@ impl ComfyProvider {
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await)
     }
 
-    async fn read_messages(
-        &self,
-        call: &Call,
-        mut socket: WebSocketStream<reqwest::Upgraded>,
-        shared: &Shared,
-        previews: &mut Previews,
-    ) {
+    async fn read_messages(&self, call: &Call, mut socket: Socket, shared: &Shared, previews: &mut Previews) {
         while let Some(Ok(message)) = socket.next().await {
             match message {
                 Message::Text(text) => {

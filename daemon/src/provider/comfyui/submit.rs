@@ -4,15 +4,17 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher as _,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use reel_protocol::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use super::{
     ComfyProvider, ComfySettings,
-    attempt::{Call, Ticket, Work},
+    attempt::{Call, Job, Ticket, Work},
     refusal,
     server::{Ask, Unanswered},
     values::{of_image, of_video},
@@ -27,12 +29,14 @@ use crate::{
     },
 };
 
+/// How long the websocket is waited for before a job is submitted without it.
+const SOCKET: Duration = Duration::from_secs(2);
 /// The folder of the server's inputs into which pictures are uploaded.
 const FOLDER: &str = "reel";
 
 impl ComfyProvider {
     /// Submits a job. Returns it with the workflow that was sent. If the answer is lost, the job is returned too, as the server may have it.
-    pub(super) async fn submit(&self, call: &Call) -> Result<(Ticket, Map<String, Value>), GenerateError> {
+    pub(super) async fn submit(&self, call: &Call) -> Result<Job, GenerateError> {
         let preparing = async {
             let model = match self.model(call) {
                 Some(model) => Some(model),
@@ -49,7 +53,11 @@ impl ComfyProvider {
             () = stopped(call.cancel.clone(), || false) => return Err(GenerateError::Stopped),
             prepared = preparing => prepared,
         };
-        let (model, names) = prepared.map_err(|failure| Self::judged(call, failure))?;
+        let (model, names) = prepared.map_err(|failure| match failure.class {
+            Class::Unreached => Self::judged(call, failure),
+            // Any other failure before the workflow is sent says nothing about the server.
+            _ => GenerateError::Failed(failure),
+        })?;
         let ticket = Ticket { id: new_id(), submitted_at: Timestamp::now(), ask_if_gone: false };
         let graph = self
             .filled(call, model.as_deref(), &names, &ticket.prefix())
@@ -63,12 +71,14 @@ impl ComfyProvider {
             return Err(GenerateError::Stopped);
         }
         call.report(0.0, format!("submitting to {}", self.core.config.name));
+        // A job of few steps may be over before a later websocket is open.
+        let socket = timeout(SOCKET, self.connect(&ticket.id)).await.ok().and_then(Result::ok);
         match self.post(call, &ticket, &graph).await {
             Ok(ticket) => {
                 if let Some(permit) = &call.permit {
                     permit.judge(crate::provider::gate::Verdict::Answered);
                 }
-                Ok((ticket, graph))
+                Ok(Job { ticket, graph, socket })
             }
             Err(failure) => {
                 // If this write fails, the next attempt looks for the job and does not find it.

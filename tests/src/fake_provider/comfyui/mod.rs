@@ -246,6 +246,14 @@ impl FakeComfyui {
         self.shared.disk().posts.clone()
     }
 
+    /// Interrupts the running job as the button of the editor does.
+    pub fn interrupt_elsewhere(&self) {
+        let mut state = self.shared.state();
+        let running = state.running.as_ref().map(|item| item.id.clone());
+        state.interrupted.extend(running);
+        self.shared.changed.notify_all();
+    }
+
     /// Returns the workflows of this prompt.
     pub fn posts_of(&self, prompt: &str) -> Vec<ComfyPost> {
         self.posts().into_iter().filter(|post| post.prompt() == prompt).collect()

@@ -30,6 +30,11 @@ pub(super) fn info(class: &str, switches: &Switches) -> Option<Value> {
         "SetLatentNoiseMask" => json!({ "samples": ["LATENT"], "mask": ["MASK"] }),
         "SaveImage" | "SaveNowhere" | "PreviewImage" => json!({ "images": ["IMAGE"] }),
         "SaveVideo" | "SaveWEBM" => json!({ "filename_prefix": ["STRING", {}] }),
+        "EmptyImage" => {
+            let colour = json!(["INT", { "default": 0, "min": 0, "max": 0xff_ffff }]);
+            json!({ "width": number(4_096), "height": number(4_096), "batch_size": number(4_096), "color": colour })
+        }
+        "PrimitiveString" => json!({ "value": ["STRING", {}] }),
         "PrimitiveInt" => json!({ "value": ["INT", {}] }),
         _ => return None,
     };
@@ -110,6 +115,12 @@ fn node_errors(node: &Value, switches: &Switches, disk: &Disk) -> Vec<Value> {
                 format!("Value {value} bigger than max of {max}"),
                 input.clone(),
             ));
+        }
+        if let (Some(value), Some(min)) = (given.as_f64(), spec[1]["min"].as_f64())
+            && value < min
+        {
+            let message = format!("Value {value} smaller than min of {min}");
+            errors.push(error("value_smaller_than_min", message, input.clone()));
         }
     }
     errors

@@ -160,9 +160,13 @@ fn save(shared: &Shared, item: &Item) -> Value {
             .and_then(|node| node["inputs"][input].as_u64())
     };
     let side = |input: &str| {
-        number("EmptyLatentImage", input).or_else(|| number("ImageScale", input)).unwrap_or(64) as u32
+        number("EmptyLatentImage", input)
+            .or_else(|| number("ImageScale", input))
+            .or_else(|| number("EmptyImage", input))
+            .unwrap_or(64) as u32
     };
     let count = number("EmptyLatentImage", "batch_size")
+        .or_else(|| number("EmptyImage", "batch_size"))
         .or_else(|| number("RepeatLatentBatch", "amount"))
         .unwrap_or(1);
     let mut outputs = Map::new();

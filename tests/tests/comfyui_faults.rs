@@ -1,0 +1,188 @@
+//! What a server of ComfyUI refuses, how its jobs fail, and what `reel providers` says about it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{Connection, FakeComfyui, Sandbox};
+use serde_json::{Value, json};
+
+/// A workflow that the server runs, before a test changes it.
+const WORKFLOW: &str = r#"{
+  "1": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "dream.safetensors" }, "_meta": { "title": "Load it" } },
+  "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "", "clip": ["1", 1] }, "_meta": { "title": "reel:prompt" } },
+  "3": { "class_type": "KSampler", "inputs": { "seed": 5, "steps": 8 }, "_meta": { "title": "Draw" } },
+  "4": { "class_type": "SaveImage", "inputs": { "filename_prefix": "mine", "images": ["3", 0] } }
+}"#;
+
+#[track_caller]
+fn comfy(server: &FakeComfyui, workflow: Option<&str>, more: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let mut config =
+        format!("[providers.comfy]\nkind = \"comfyui\"\nbase_url = \"{}\"\n{more}\n", server.base_url());
+    if let Some(workflow) = workflow {
+        fs::write(sandbox.root().join("mine.json"), workflow).unwrap();
+        config.push_str("workflow = \"mine.json\"\n");
+    }
+    sandbox.configure(&config);
+    sandbox.start();
+    sandbox
+}
+
+fn picture(connection: &mut Connection, prompt: &str) -> Value {
+    draw(connection, json!({ "prompt": prompt, "width": 64, "height": 64 }))
+}
+
+fn draw(connection: &mut Connection, params: Value) -> Value {
+    let id = connection.submit("image.generate", params);
+    connection.wait(id)
+}
+
+#[track_caller]
+fn assert_failed(task: &Value, code: &str, words: &str) {
+    let message = task["error"]["message"].as_str().unwrap_or_default();
+    assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!(code)), "{task}");
+    assert!(message.contains(words), "{words}\n{message}");
+}
+
+#[test]
+fn each_refusal_of_a_workflow_names_the_node_and_the_input() {
+    let server = FakeComfyui::start();
+    for (from, to, words) in [
+        (
+            "dream.safetensors",
+            "gone.safetensors",
+            "node 1 (Load it): ckpt_name is \"gone.safetensors\", and the server has dream.safetensors, sketch.safetensors",
+        ),
+        ("\"steps\": 8", "\"steps\": 20000", "node 3 (Draw): steps is 20000, and the most is 10000"),
+        (", \"clip\": [\"1\", 1]", "", "node 2 (reel:prompt): the input clip is missing"),
+        ("\"KSampler\"", "\"FluxSamplerDeluxe\"", "node 3 (Draw), of the type FluxSamplerDeluxe"),
+        ("\"SaveImage\"", "\"VAEEncode\"", "Prompt has no outputs"),
+        (
+            "\"KSampler\", \"inputs\": {",
+            "\"LoadImage\", \"inputs\": { \"image\": \"x.png\",",
+            "Invalid image file: x.png",
+        ),
+    ] {
+        assert!(WORKFLOW.contains(from), "{from}");
+        let sandbox = comfy(&server, Some(&WORKFLOW.replace(from, to)), "");
+        let task = picture(&mut sandbox.connect(), "a cat");
+        assert_failed(&task, "provider_refused", words);
+        assert_eq!(task["error"]["provider_status"], 400, "{task}");
+    }
+    assert_eq!(server.posts().len(), 0);
+}
+
+#[test]
+fn what_the_workflow_has_no_place_for_is_refused_before_anything_is_sent() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, Some(WORKFLOW), "");
+    let mut connection = sandbox.connect();
+    let params = json!({ "prompt": "a cat", "steps": 9 });
+    let error = connection.err("task.submit", json!({ "kind": "image.generate", "params": params }));
+    assert!(error.message.contains("steps"), "{error:?}");
+    let task = draw(&mut connection, json!({ "prompt": "a cat", "model": "sketch.safetensors" }));
+    assert_failed(&task, "provider_refused", "no node with the title reel:model");
+    assert_eq!(server.posts().len(), 0);
+}
+
+#[test]
+fn a_job_that_fails_says_where_and_why() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, Some(WORKFLOW), "");
+    let mut connection = sandbox.connect();
+    server.fail("broken", "RuntimeError", "mat1 and mat2 shapes cannot be multiplied");
+    assert_failed(
+        &picture(&mut connection, "broken"),
+        "provider_failed",
+        "node 3 (Draw): RuntimeError: mat1 and mat2 shapes",
+    );
+    server.fail("large", "torch.OutOfMemoryError", "Allocation on device");
+    assert_failed(
+        &picture(&mut connection, "large"),
+        "provider_failed",
+        "ran out of memory at node 3 (Draw)",
+    );
+    // Somebody presses the button that stops the running job.
+    server.hold();
+    let id = connection.submit("image.generate", json!({ "prompt": "stopped", "width": 64, "height": 64 }));
+    server.wait_until_held();
+    server.interrupt_elsewhere();
+    assert_failed(&connection.wait(id), "provider_failed", "has interrupted it");
+    server.release();
+    // Nothing of the failed jobs is left: a retry is a new job.
+    connection.ok("task.retry", json!({ "id": id }));
+    assert_eq!(connection.wait(id)["state"], "succeeded");
+}
+
+#[test]
+fn a_result_that_the_server_has_only_in_its_cache_is_made_once_more() {
+    let server = FakeComfyui::start();
+    // This node saves under the same name each time, so the server takes the second result from its cache.
+    let workflow =
+        WORKFLOW.replace("\"SaveImage\"", "\"SaveNowhere\"").replace("\"filename_prefix\": \"mine\", ", "");
+    let sandbox = comfy(&server, Some(&workflow), "");
+    let mut connection = sandbox.connect();
+    assert_eq!(picture(&mut connection, "a cat")["state"], "succeeded");
+    server.delete_outputs();
+    let fresh = json!({ "kind": "image.generate", "params": { "prompt": "a cat", "width": 64, "height": 64 }, "cache": "fresh" });
+    let id = connection.submit_as(fresh);
+    assert_failed(&connection.wait(id), "provider_failed", "does not have its file");
+    assert_eq!(server.posts().len(), 3, "the second job was submitted once more");
+    // With a prefix for each job, the same happens to nobody.
+    let sandbox = comfy(&server, Some(WORKFLOW), "");
+    let mut connection = sandbox.connect();
+    assert_eq!(picture(&mut connection, "a cat")["state"], "succeeded");
+    server.delete_outputs();
+    let id = connection.submit_as(json!({ "kind": "image.generate", "params": { "prompt": "a cat", "width": 64, "height": 64 }, "cache": "fresh" }));
+    assert_eq!(connection.wait(id)["state"], "succeeded");
+}
+
+#[test]
+fn a_workflow_that_saves_no_picture_says_so() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, Some(&WORKFLOW.replace("SaveImage", "SaveVideo")), "");
+    assert_failed(
+        &picture(&mut sandbox.connect(), "a cat"),
+        "provider_failed",
+        "saved no picture (it saved: ",
+    );
+}
+
+#[test]
+fn the_check_names_nodes_and_models_that_the_server_lacks() {
+    let server = FakeComfyui::start();
+    let check = |sandbox: &Sandbox| {
+        let ran = sandbox.reel(&["providers", "check", "comfy"]);
+        (ran.code, format!("{}{}", ran.stdout, ran.stderr))
+    };
+    let (code, said) = check(&comfy(&server, None, ""));
+    assert!(code == Some(0) && said.contains("runs ComfyUI 0.3.64 with 2 checkpoints"), "{said}");
+    let broken = WORKFLOW.replace("dream.", "gone.").replace("KSampler", "FluxSamplerDeluxe");
+    let (code, said) = check(&comfy(&server, Some(&broken), ""));
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("node 1 (Load it): ckpt_name is \"gone.safetensors\""), "{said}");
+    assert!(said.contains("node 3 (Draw) is of the type FluxSamplerDeluxe"), "{said}");
+    let (_, said) = check(&comfy(&server, None, "model = \"gone.safetensors\""));
+    assert!(said.contains("no checkpoint \"gone.safetensors\"; the server has dream.safetensors"), "{said}");
+    let listed = comfy(&server, None, "").reel(&["providers", "models", "comfy"]);
+    assert!(
+        listed.stdout.contains("dream.safetensors") && listed.stdout.contains("sketch.safetensors"),
+        "{}",
+        listed.stdout
+    );
+    server.set_checkpoints(&[]);
+    let sandbox = comfy(&server, None, "");
+    let (_, said) = check(&sandbox);
+    assert!(said.contains("it has no checkpoint for the default workflow"), "{said}");
+    assert_failed(&picture(&mut sandbox.connect(), "a cat"), "provider_refused", "comfy has no checkpoint");
+    server.kill();
+    let (code, said) = check(&sandbox);
+    assert!(code != Some(0) && said.contains("is it running"), "{said}");
+}
