@@ -13,10 +13,12 @@
 
 pub mod bench;
 pub mod echo;
+pub mod fake_ollama;
 pub mod fake_provider;
 pub mod fake_sdcpp;
 pub mod film;
 pub mod lines;
+pub mod local_server;
 pub mod module_graph;
 pub mod needs;
 pub mod pinned;
@@ -37,6 +39,7 @@ mod connection;
 
 pub use self::{
     connection::{Connection, RpcResult},
+    fake_ollama::FakeOllama,
     fake_provider::{FakeComfyui, FakeProvider},
     fake_sdcpp::FakeSdcpp,
     lines::Lines,

@@ -1,4 +1,4 @@
-//! Reads the answer of a chat while it arrives: one JSON value, or a stream of server-sent events. The first byte tells which of the two it is. Pure.
+//! Reads the answer of a chat while it arrives: one JSON value, a stream of server-sent events, or a JSON value on each line. Pure.
 //!
 //! Services send whitespace before the JSON, or comments between the events, to keep a connection open while a model is busy. Both are skipped.
 
@@ -85,6 +85,8 @@ enum Form {
     Json(Vec<u8>),
     /// The body is a stream of server-sent events. Each event is parsed when it is complete.
     Events { line: Vec<u8>, data: String, is_done: bool },
+    /// The body has a JSON value on each line. Each is parsed when its line is complete.
+    Lines(Vec<u8>),
     /// The body is neither. Only its beginning is kept, for an error message.
     Other,
 }
@@ -120,6 +122,7 @@ impl<'a> ChatReader<'a> {
         self.beginning.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         if matches!(self.form, Form::Unknown) {
             self.form = match first {
+                _ if self.wire.is_in_lines() => Form::Lines(Vec::new()),
                 b'{' | b'[' => Form::Json(Vec::new()),
                 // The first letters of `data:`, `event:`, `id:`, `retry:`, and the colon of a comment.
                 b'd' | b'e' | b'i' | b'r' | b':' => {
@@ -137,6 +140,7 @@ impl<'a> ChatReader<'a> {
                 }
             }
             Form::Events { .. } => self.push_events(bytes),
+            Form::Lines(_) => self.push_lines(bytes),
         }
         !self.is_too_large
     }
@@ -162,10 +166,33 @@ impl<'a> ChatReader<'a> {
                 let is_done = matches!(self.form, Form::Events { is_done: true, .. });
                 is_done || self.answer.finish_reason.is_some()
             }
+            Form::Lines(_) => {
+                // The line break after the last value may be missing.
+                self.push_lines(b"\n");
+                self.answer.finish_reason.is_some()
+            }
             Form::Unknown | Form::Other => true,
         };
         let Self { answer, beginning, is_too_large, .. } = self;
         ChatBody { answer, is_whole, is_too_large, beginning }
+    }
+
+    fn push_lines(&mut self, bytes: &[u8]) {
+        let Form::Lines(line) = &mut self.form else { return };
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            line.extend_from_slice(piece);
+            if line.len() > MAX_LINE_BYTES {
+                self.is_too_large = true;
+                return;
+            }
+            if piece.ends_with(b"\n") {
+                if let Ok(value) = serde_json::from_slice::<Value>(line) {
+                    self.wire.read_chat(&value, &mut self.answer);
+                }
+                line.clear();
+                self.is_too_large |= self.answer.text.len() > MAX_ANSWER_BYTES;
+            }
+        }
     }
 
     fn push_events(&mut self, bytes: &[u8]) {

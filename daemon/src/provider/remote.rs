@@ -15,6 +15,7 @@ mod listings;
 mod post;
 mod reading;
 mod resume;
+mod side;
 mod speech;
 #[cfg(test)]
 mod tests;
@@ -132,7 +133,8 @@ enum Got {
 }
 
 impl RemoteProvider {
-    async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
+    /// Runs one attempt.
+    pub async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
         let request = match call.request.clone() {
             ServiceRequest::Image(request) if self.wire.jobs("image").is_some() => {
                 return self.run_job(JobWork::Image(request), call).await;

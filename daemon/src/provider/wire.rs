@@ -124,6 +124,11 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Whether a streamed answer of a chat is one JSON value on each line, instead of server-sent events.
+    fn is_in_lines(&self) -> bool {
+        false
+    }
+
     /// Adds the content of one JSON value to `answer`. The value is a whole answer or one event of a stream.
     fn read_chat(&self, _value: &Value, _answer: &mut ChatAnswer) {}
 

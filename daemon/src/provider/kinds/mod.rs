@@ -4,13 +4,15 @@ mod comfyui;
 mod command;
 pub(super) mod draft;
 pub(super) mod ffmpeg;
+mod ollama;
 mod openai;
 mod sdcpp;
 
 use super::Kind;
 
 /// The kinds that a section `[providers.NAME]` may name, in the order in which messages list them.
-pub static KINDS: &[&dyn Kind] = &[&comfyui::Comfyui, &command::Command, &openai::Openai, &sdcpp::Sdcpp];
+pub static KINDS: &[&dyn Kind] =
+    &[&comfyui::Comfyui, &command::Command, &ollama::Ollama, &openai::Openai, &sdcpp::Sdcpp];
 
 #[cfg(test)]
 pub(super) use openai::Openai;

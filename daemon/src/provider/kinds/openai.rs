@@ -6,7 +6,7 @@
 mod chat;
 mod items;
 mod pictures;
-mod refusals;
+pub(super) mod refusals;
 mod videos;
 
 use std::sync::Arc;

@@ -64,7 +64,7 @@ pub(super) struct Reason {
 }
 
 /// Classifies a response that contains nothing of what was requested.
-pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal {
+pub(in super::super) fn refusal(status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal {
     let reason = Reason::of(document);
     let wait = retry_after(headers, SystemTime::now());
     let class = match (reason.class_of_words(wait.is_some()), should_retry(headers)) {

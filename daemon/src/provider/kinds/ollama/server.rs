@@ -1,0 +1,242 @@
+//! An Ollama server as a provider: attempts with the models that it has, and what is known about it.
+
+use std::sync::Arc;
+
+use futures_util::future::LocalBoxFuture;
+use reel_protocol::methods::{PlannedRequest, ProviderCheckResult};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{pull::pull, settings::OllamaSettings};
+use crate::{
+    domain::{CancelSignal, Class, Failure, ProgressSink, ServiceRequest},
+    nearest::nearest,
+    provider::{Generate, GenerateError, Generated, Provider, remote::RemoteProvider},
+};
+
+/// Most models that a message names.
+const SHOWN_MODELS: usize = 12;
+
+/// A configured server.
+#[derive(Debug)]
+pub(super) struct OllamaServer {
+    remote: RemoteProvider,
+    settings: OllamaSettings,
+}
+
+impl Provider for OllamaServer {
+    fn generate(
+        self: Arc<Self>,
+        call: Generate,
+    ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
+        Box::pin(async move { self.attempt(call).await })
+    }
+
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+        Box::pin(async move {
+            match self.state().await {
+                Ok(detail) => ProviderCheckResult { is_usable: true, detail },
+                Err(detail) => ProviderCheckResult { is_usable: false, detail },
+            }
+        })
+    }
+
+    fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {
+        Box::pin(async move { self.tags().await.map(Some).map_err(|failure| self.unreached(failure)) })
+    }
+
+    fn requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
+        self.remote.planned_requests(request)
+    }
+}
+
+impl OllamaServer {
+    pub(super) const fn new(remote: RemoteProvider, settings: OllamaSettings) -> Self {
+        Self { remote, settings }
+    }
+
+    async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
+        let model = match &call.request {
+            ServiceRequest::Chat(params) => params.model.as_deref().or(self.remote.config.model_for("text")),
+            _ => None,
+        };
+        let model = model.map(str::to_owned);
+        if let Some(model) = model.as_deref().filter(|_| self.settings.is_pulled) {
+            self.ensure(model, call.cancel.clone(), &call.progress).await.inspect_err(|error| {
+                if let (GenerateError::Failed(failure), Some(permit)) = (error, &call.permit) {
+                    permit.judge(failure.class.into());
+                }
+            })?;
+        }
+        match self.remote.attempt(call).await {
+            Err(GenerateError::Failed(failure)) => {
+                Err(GenerateError::Failed(self.explain(failure, model.as_deref()).await))
+            }
+            ended => ended,
+        }
+    }
+
+    /// Pulls the model if the server does not have it. Any other answer is left to the attempt, which reports it.
+    async fn ensure(
+        &self,
+        model: &str,
+        mut cancel: CancelSignal,
+        progress: &ProgressSink,
+    ) -> Result<(), GenerateError> {
+        let pulling = async {
+            let shown =
+                self.remote.ask_beside(Method::POST, "api/show", Some(&json!({ "model": model }))).await;
+            if shown.is_err_and(|failure| failure.error.provider_status == Some(404)) {
+                pull(&self.remote, model, progress).await?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            // Closing the connection ends the download. The server keeps what it has.
+            Ok(_) = cancel.wait_for(|is_cancelled| *is_cancelled) => Err(GenerateError::Stopped),
+            pulled = pulling => pulled.map_err(GenerateError::Failed),
+        }
+    }
+
+    /// Adds to a failure what a person needs to know about this server.
+    async fn explain(&self, failure: Failure, model: Option<&str>) -> Failure {
+        if failure.class == Class::Unknown && failure.error.message.contains("memory") {
+            return failure
+                .hint("use a smaller model or a smaller options.num_ctx, or free memory; then reel retry");
+        }
+        if failure.error.provider_status != Some(404) {
+            return self.unreached(failure);
+        }
+        let Some(model) = model else { return failure };
+        match self.tags().await {
+            Ok(tags) if has(&tags, model) => failure,
+            Ok(tags) => {
+                let message = format!("{}; {}", failure.error.message, self.those_there(&tags, model));
+                let mut failure = failure.hint(self.remedy(model));
+                failure.error.message = message;
+                failure
+            }
+            Err(_) => failure,
+        }
+    }
+
+    /// Says how the server is started, if nothing listens at its address.
+    fn unreached(&self, failure: Failure) -> Failure {
+        if failure.class != Class::Unreached || !failure.error.message.contains("refused") {
+            return failure;
+        }
+        let place = if self.is_here() { "" } else { " on that machine" };
+        failure.hint(format!(
+            "is Ollama running? ollama serve starts it{place}; a task waits until it can be reached"
+        ))
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self.remote.remote.base_url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
+    }
+
+    fn remedy(&self, model: &str) -> String {
+        let name = &self.remote.config.name;
+        let place = if self.is_here() { "" } else { " on that machine" };
+        format!(
+            "ollama pull {model}{place} downloads it; with pull = true in [providers.{name}] reel asks for that itself"
+        )
+    }
+
+    /// Names the models that the server has, and the one that is probably meant.
+    fn those_there(&self, tags: &[String], model: &str) -> String {
+        let name = &self.remote.config.name;
+        if tags.is_empty() {
+            return format!("{name} has no models");
+        }
+        let shown: Vec<_> = tags.iter().take(SHOWN_MODELS).map(String::as_str).collect();
+        let more = tags.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let near = nearest(model, tags.iter().flat_map(|tag| [tag.as_str(), short(tag)]));
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        format!("{name} has {}{more}{near}", shown.join(", "))
+    }
+
+    /// Returns the names of the models that the server has, sorted.
+    async fn tags(&self) -> Result<Vec<String>, Failure> {
+        self.remote.list_models().await.map(Option::unwrap_or_default)
+    }
+
+    /// Returns what is known about a usable server, or why it cannot be used and what to do about it.
+    async fn state(&self) -> Result<String, String> {
+        let config = &self.remote.config;
+        let (name, base) = (&config.name, &self.remote.remote.base_url);
+        let path = base.path().trim_end_matches('/');
+        if let Some(end) = ["/v1", "/api"].into_iter().find(|end| path.ends_with(end)) {
+            return Err(format!(
+                "providers.{name}.base_url ends in {end}, and the kind ollama needs the address without it, such as {}",
+                super::ADDRESS
+            ));
+        }
+        let said = |failure: Failure| {
+            let failure = self.unreached(failure);
+            let hint = failure.error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            format!("{}{hint}", failure.error.message)
+        };
+        let version = self.remote.ask_beside(Method::GET, "api/version", None).await.map_err(said)?;
+        let Some(version) = version.get("version").and_then(Value::as_str) else {
+            return Err(format!("what answers at {base} is not Ollama: it names no version"));
+        };
+        let version: String = version.chars().filter(|c| !c.is_control()).take(40).collect();
+        let tags = self.tags().await.map_err(said)?;
+        let wanted = config.model.iter().chain(config.models.values());
+        let mut missing: Vec<_> = wanted.clone().filter(|model| !has(&tags, model)).cloned().collect();
+        missing.dedup();
+        let host = base.host_str().unwrap_or(name);
+        let Some(model) = missing.first() else {
+            let there: Vec<_> = wanted.map(String::as_str).collect();
+            let models = match there.as_slice() {
+                [] => format!("{} models are there, and none is configured", tags.len()),
+                [one] => format!("{one} is there"),
+                several => format!("{} are there", several.join(", ")),
+            };
+            return Ok(format!("{host} answers: Ollama {version}; {models}"));
+        };
+        if self.settings.is_pulled {
+            return Ok(format!(
+                "{host} answers: Ollama {version}; {} is not there, and is pulled when it is first asked",
+                missing.join(", ")
+            ));
+        }
+        let there = self.those_there(&tags, model);
+        Err(format!(
+            "{host} answers: Ollama {version}; {model} is not there, and {there}; {}",
+            self.remedy(model)
+        ))
+    }
+}
+
+/// Whether the server has this model. A name without a tag means the tag `latest`. Names differ not by the case of their letters.
+fn has(tags: &[String], model: &str) -> bool {
+    tags.iter().any(|tag| short(tag).eq_ignore_ascii_case(short(model)))
+}
+
+/// Returns a name without the tag that is assumed where none is given.
+fn short(name: &str) -> &str {
+    name.strip_suffix(":latest").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_a_tag_means_the_latest() {
+        let tags = ["llama3.2:latest".to_owned(), "qwen3:8b".to_owned()];
+        for (model, is_there) in [
+            ("llama3.2", true),
+            ("llama3.2:latest", true),
+            ("Qwen3:8B", true),
+            ("qwen3", false),
+            ("llama3.2:1b", false),
+        ] {
+            assert_eq!(has(&tags, model), is_there, "{model}");
+        }
+    }
+}
