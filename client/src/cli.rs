@@ -9,6 +9,9 @@ use crate::commands::{
     memory, providers, show, speak, submit, translate, wait,
 };
 
+/// The heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Make pictures, speech and videos through one local queue.
 #[derive(Debug, Parser)]
 #[command(
@@ -19,16 +22,16 @@ use crate::commands::{
 )]
 pub struct Cli {
     /// Print one JSON document on stdout, and nothing else there.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// Print only results and errors.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub quiet: bool,
     /// The daemon's socket [default: where the daemon itself listens].
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = EVERYWHERE)]
     pub socket: Option<PathBuf>,
     /// Fail if no daemon runs, instead of starting one.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub no_start: bool,
     /// The command to run.
     #[command(subcommand)]

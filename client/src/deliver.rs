@@ -12,7 +12,7 @@ use crate::{
     naming::{self, Destination},
     picture_format::PictureFormat,
     save::{self, Existing},
-    table, tasks,
+    sound, table, tasks,
 };
 
 /// Writes the outputs of a finished task and returns the files' paths. `asked` is the number of outputs that were asked for. If it is above 1, the
@@ -83,6 +83,9 @@ pub fn unknown_ending(path: &Path) -> Failure {
 /// their media type must fit.
 fn check_form(task: &TaskView, output: &Output, path: &Path) -> Result<(), Failure> {
     if naming::fits(path, &output.media_type) {
+        return Ok(());
+    }
+    if sound::needs_conversion(path, &output.media_type) && sound::has_converter() {
         return Ok(());
     }
     if output.media_type.starts_with("image/") || task.kind.starts_with("image.") {

@@ -10,12 +10,17 @@ use reel_protocol::{
 
 use crate::{exit::Exit, failure::Failure, table};
 
-/// Copies a file into the daemon's store. Returns the digest that tasks refer to it by.
-pub async fn put(session: &Session, path: &Path) -> Result<Digest, Failure> {
-    Ok(put_file(session, path).await?.0)
+/// Copies a picture into the daemon's store. Fails if the content is no picture.
+pub async fn put_picture(session: &Session, path: &Path) -> Result<Digest, Failure> {
+    let (digest, media_type) = put_file(session, path).await?;
+    if media_type.starts_with("image/") {
+        return Ok(digest);
+    }
+    let message = format!("{} is no picture: it is {media_type}", table::path(path));
+    Err(Failure::new(Exit::BadData, "bad_data", message).hint("name a .png, .jpg or .webp file"))
 }
 
-/// Like [`put`], but also returns the media type, which the daemon found from the content.
+/// Copies a file into the daemon's store. Returns the digest that tasks refer to it by, and the media type, which the daemon found from the content.
 pub async fn put_file(session: &Session, path: &Path) -> Result<(Digest, String), Failure> {
     let shown = table::path(path);
     let no_input = |message: String| Failure::new(Exit::NoInput, "no_input", message);

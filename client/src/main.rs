@@ -22,6 +22,7 @@ mod progress;
 mod save;
 mod signals;
 mod slug;
+mod sound;
 mod streamed_text;
 mod table;
 mod tasks;
@@ -31,7 +32,10 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::{Parser as _, error::ErrorKind};
+use clap::{
+    Parser as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     cli::{Cli, Command},
@@ -102,11 +106,30 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
     }
 }
 
+/// Returns the hint for a prompt without quotation marks, whose second word clap takes for an unexpected argument.
+fn quotes_hint(refusal: &clap::Error, arguments: &[String]) -> Option<String> {
+    const WITH_PROMPT: [&str; 5] = ["generate", "ask", "animate", "speak", "translate"];
+    let unexpected = match (refusal.kind(), refusal.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) if !word.starts_with('-') => word,
+        _ => return None,
+    };
+    let command = arguments.iter().find(|argument| WITH_PROMPT.contains(&argument.as_str()))?;
+    let at = arguments.iter().rposition(|argument| argument == unexpected)?;
+    let before = arguments.get(at.checked_sub(1)?)?;
+    let what = if command == "speak" || command == "translate" { "text" } else { "prompt" };
+    Some(format!("hint: put the {what} into quotes: reel {command} … \"{before} {unexpected} …\""))
+}
+
 /// Prints what clap returned instead of a command line. Help and version go to stdout and succeed. Everything else is a usage error.
 fn answer_refusal(refusal: &clap::Error) -> Exit {
     let is_json = std::env::args_os().any(|argument| argument == "--json");
     let output = Output { is_json, is_quiet: false };
-    let text = refusal.render().to_string();
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let mut text = refusal.render().to_string();
+    if let Some(hint) = quotes_hint(refusal, &arguments) {
+        text = format!("{}\n\n{hint}", text.trim_end());
+    }
     if matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return output.bytes(text.as_bytes()).map_or_else(|failure| failure.exit, |()| Exit::Done);
     }

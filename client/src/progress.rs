@@ -31,7 +31,7 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 const TURN: Duration = Duration::from_millis(120);
 
 const TASK_STYLE: &str = "{spinner} {prefix} [{bar:20}] {percent:>3} % {wide_msg}";
-const OVERALL_STYLE: &str = "{spinner} {pos}/{len} [{bar:20}] {elapsed_precise} {wide_msg}";
+const OVERALL_STYLE: &str = "{spinner} {pos}/{len} [{bar:20}] {elapsed} elapsed {wide_msg}";
 
 /// The progress display of the tasks that a command waits for.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl Progress {
                 None => screen.bars.add(ProgressBar::new(STEPS)),
             };
             bar.set_style(style(TASK_STYLE));
-            bar.set_prefix(id.to_string());
+            bar.set_prefix(format!("task {id}"));
             bar.enable_steady_tick(TURN);
             bar
         });

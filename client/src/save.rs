@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     naming, output,
     picture_format::PictureFormat,
-    table,
+    sound, table,
 };
 
 /// Bytes that one request reads over the socket.
@@ -127,6 +127,9 @@ fn finish(
     path: PathBuf,
     existing: Existing,
 ) -> Result<Saved, Failure> {
+    if sound::needs_conversion(&path, media_type) {
+        return finish_sound(&temporary, path, existing);
+    }
     let wanted = PictureFormat::of_path(&path);
     let found = PictureFormat::of_media_type(media_type);
     let (Some(wanted), true) = (wanted, wanted != found) else {
@@ -152,6 +155,17 @@ fn finish(
             Err(Failure::io(&format!("cannot write {}", table::path(&path)), &error))
         }
     }
+}
+
+/// Converts a fetched sound to the format that the path asks for, and moves it to the path.
+fn finish_sound(temporary: &NamedTempFile, path: PathBuf, existing: Existing) -> Result<Saved, Failure> {
+    let converted = temporary_beside(&path)?;
+    sound::convert(temporary.path(), converted.path(), &path).map_err(|why| {
+        Failure::new(Exit::Io, "io", format!("cannot convert the sound to {}: {why}", table::path(&path)))
+    })?;
+    let digest = digest_of(&converted).map_err(|error| cannot_write(&path, &error))?;
+    place(converted, &path, existing)?;
+    Ok(Saved { path, digest, note: None })
 }
 
 /// Keeps the fetched bytes unconverted, under the first free name with the extension of their own format.

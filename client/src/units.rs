@@ -46,13 +46,35 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// Parses a size in pixels, such as `1024x768`. Both sides must be above 0.
+/// The sides that a request for a picture or a video may name, in pixels.
+const SIDES: std::ops::RangeInclusive<u32> = 16..=16_384;
+
+/// The sizes for ratios of the sides. Each has about a million pixels, and sides that models draw well.
+const RATIOS: [(&str, (u32, u32)); 8] = [
+    ("16:9", (1280, 720)),
+    ("9:16", (720, 1280)),
+    ("1:1", (1024, 1024)),
+    ("4:3", (1152, 864)),
+    ("3:4", (864, 1152)),
+    ("3:2", (1248, 832)),
+    ("2:3", (832, 1248)),
+    ("21:9", (1344, 576)),
+];
+
+/// Parses a size in pixels, such as `1024x768`, or a ratio of the sides, such as `16:9`. Both sides must be possible for a picture.
 pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    if let Some((_, size)) = RATIOS.iter().find(|(ratio, _)| *ratio == text) {
+        return Ok(*size);
+    }
     let sides = text.split_once(['x', 'X', '×']).and_then(|(width, height)| {
-        let side = |side: &str| side.parse::<u32>().ok().filter(|side| *side > 0);
+        let side = |side: &str| side.parse::<u32>().ok().filter(|side| SIDES.contains(side));
         side(width).zip(side(height))
     });
-    sides.ok_or_else(|| "a size is WIDTHxHEIGHT in pixels, such as 1024x768".to_owned())
+    sides.ok_or_else(|| {
+        let ratios = RATIOS.map(|(ratio, _)| ratio).join(", ");
+        let (least, most) = (SIDES.start(), SIDES.end());
+        format!("a size is WIDTHxHEIGHT in pixels, each from {least} to {most}, such as 1024x768, or a ratio: {ratios}")
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +115,8 @@ mod tests {
             assert!(parse_span(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_size("1024x768"), Ok((1024, 768)));
-        for bad in ["", "1024", "x", "0x9", "9x", "-1x9", "1x2x3"] {
+        assert_eq!(parse_size("16:9"), Ok((1280, 720)));
+        for bad in ["", "1024", "x", "0x90", "90x", "-1x90", "100x200x300", "5:7", "99999x64", "hd"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
     }

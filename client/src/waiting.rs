@@ -46,6 +46,8 @@ pub struct Wait<'a> {
     pub fetch: Option<&'a str>,
     /// Prints a task's text while it is written. The bars are removed before its first piece.
     pub text: Option<&'a StreamedText>,
+    /// Whether the command only looks at tasks that others submitted. Then Ctrl-C never cancels them.
+    pub is_onlooker: bool,
 }
 
 /// The options of a wait for one task.
@@ -64,7 +66,15 @@ pub struct SingleTaskWait<'a> {
 impl<'a> Wait<'a> {
     /// Waits for all of these tasks, without a timeout.
     pub fn for_all(ids: &'a [TaskId]) -> Self {
-        Self { ids, until: Until::All, timeout: None, titles: HashMap::new(), fetch: None, text: None }
+        Self {
+            ids,
+            until: Until::All,
+            timeout: None,
+            titles: HashMap::new(),
+            fetch: None,
+            text: None,
+            is_onlooker: false,
+        }
     }
 
     fn title_of<'b>(&'b self, id: TaskId, name: Option<&'b String>) -> &'b str {
@@ -73,7 +83,7 @@ impl<'a> Wait<'a> {
 }
 
 /// Waits until the tasks are settled or the timeout passes. Ctrl-C leaves them running and fails with [`Exit::Interrupted`]. A second Ctrl-C cancels
-/// them.
+/// them, unless the command is an onlooker.
 pub async fn wait(
     output: Output,
     session: &Session,
@@ -90,6 +100,16 @@ pub async fn wait(
         return Ok(ended?);
     }
     let way_back = wait_command(wait.ids, wait.fetch);
+    if wait.is_onlooker {
+        output.warn(&format!(
+            "still running in the background: {way_back} · reel cancel {} cancels {}",
+            join(wait.ids),
+            if wait.ids.len() == 1 { "it" } else { "them" }
+        ));
+        return Err(Failure::new(Exit::Interrupted, "interrupted", "still running in the background")
+            .hint(way_back)
+            .said());
+    }
     Err(leave(output, session, wait.ids, &way_back, interrupts).await)
 }
 

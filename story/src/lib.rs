@@ -24,6 +24,7 @@ pub mod timeline;
 
 pub use self::{
     language::language,
+    nearest::nearest,
     source::{MAX_BYTES, StoryError, decode},
     speaking_time::speaking_time,
     split::{LEAST_S, SplitScene, SplitShot, SplitStory, split, split_bytes},

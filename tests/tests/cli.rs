@@ -147,7 +147,7 @@ fn failures_have_exit_codes_and_print_one_json_document() {
         (&["call", "debug", "sleep", "--params", "nonsense"], 65, ""),
         (&["call", "debug", "sleep", "--params", "@nothing.json"], 66, ""),
         (&["generate", "x", "--style", "nonsense"], 65, "unknown_style"),
-        (&["generate", "x", "-s", "8x8"], 65, "invalid_params"),
+        (&["generate", "x", "-s", "8x8"], 64, "usage"),
         (&["generate", " "], 65, "invalid_params"),
         (&["generate", "x", "-o", "no/such/directory/x.png"], 73, ""),
         (&["batch", "nothing.txt", "-o", "out"], 66, ""),

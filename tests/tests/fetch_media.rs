@@ -68,7 +68,7 @@ fn texts_and_sound_are_called_shown_and_fetched() {
     );
 
     let (id, path) = call(&sandbox, "voice", "speak", r#"{"text": "The lamp went out."}"#);
-    fetches(&sandbox, &id, path.as_ref(), "the-lamp-went-out.mp3", &["b.mp3", "b.MP3"], &["b.wav", "b.png"]);
+    fetches(&sandbox, &id, path.as_ref(), "the-lamp-went-out.mp3", &["b.mp3", "b.MP3"], &["b.ogg", "b.png"]);
     assert!(fs::read(path).unwrap() == MP3);
     let shown = sandbox.reel(&["show", &id]);
     assert!(shown.expect_code(0).stdout.contains("audio/mpeg, "), "{}", shown.stdout);

@@ -114,7 +114,7 @@ fn a_refusal_names_the_command_to_run_next() {
 
 #[test]
 fn drafts_are_noted_only_where_there_is_no_other_provider() {
-    let note = "no provider configured";
+    let note = "no provider of pictures is configured";
     for (sandbox, is_noted) in [(Sandbox::started(), true), (studio(&FakeProvider::start(), ""), false)] {
         let (lines, out) = (sandbox.root().join("lines.txt"), sandbox.root().join("out"));
         fs::write(&lines, "a\n").unwrap();
@@ -150,7 +150,7 @@ fn mistakes_of_a_new_user_are_explained() {
     assert!(shown.expect_code(64).stderr.contains(words), "{}", shown.stderr);
     fs::write(sandbox.work().join("empty.txt"), "\n\n").unwrap();
     let batch = sandbox.reel(&["batch", "empty.txt", "-o", "out"]);
-    assert!(batch.expect_code(0).stderr.contains("empty.txt holds no prompt"), "{}", batch.stderr);
+    assert!(batch.expect_code(65).stderr.contains("empty.txt holds no prompt"), "{}", batch.stderr);
     let id = sandbox.reel(&["submit", "debug", "noop"]).expect_code(0).stdout.trim().to_owned();
     let other = sandbox.root().join("other");
     let missed = sandbox.reel(&["ls", "--socket", other.to_str().unwrap()]);

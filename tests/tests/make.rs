@@ -117,13 +117,15 @@ fn flags_edit_the_project_file_and_the_edits_are_printed() {
     for line in ["size = \"1080x1080\"", "language = \"en\"", "narrator = \"en-gb\""] {
         assert!(written.contains(line), "{line}: {written}");
     }
-    fs::write(&project, written.replace("style = \"cinematic\"", "style = 'ink' # mine")).unwrap();
+    let edited = written.replace("style = \"cinematic\"", "style = 'ink' # mine");
+    fs::write(&project, edited.replace("narrator = \"en-gb\"", "narrator = \"en-gb\"\ngiant = \"de\""))
+        .unwrap();
     let changed =
-        make(&["--size", "640x360", "--style", "ink", "--speaker", "giant=low", "--subtitles", "none"]);
+        make(&["--size", "640x360", "--style", "ink", "--speaker", "giant=en-us", "--subtitles", "none"]);
     for words in [
         "set video.size = \"640x360\" in ",
         "(it was \"1080x1080\")",
-        "set voices.giant = \"low\"",
+        "set voices.giant = \"en-us\"",
         "set video.subtitles = [] in",
     ] {
         assert!(changed.stderr.contains(words), "{words}: {}", changed.stderr);

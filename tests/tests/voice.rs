@@ -75,7 +75,12 @@ fn an_invalid_request_is_refused_with_a_next_step() {
     for (params, code, message, hint) in [
         (json!({ "txt": "a" }), "invalid_params", "unknown field `txt`", "did you mean text?"),
         (json!({ "text": "a", "speed": 5 }), "invalid_params", "speed 5 is not from 0.25 to 4", "usual"),
-        (json!({ "text": "a", "format": "mp3" }), "invalid_params", "draft makes no mp3", "leave format out"),
+        (
+            json!({ "text": "a", "format": "mp3" }),
+            "invalid_params",
+            "draft makes no mp3",
+            "leave out `format`",
+        ),
     ] {
         let error = connection.err("task.submit", json!({ "kind": "voice.speak", "params": params }));
         assert_eq!(error.data.code, code, "{params}: {}", error.message);
@@ -116,7 +121,7 @@ fn reel_speak_writes_silence_only_where_draft_is_asked_for() {
     for (arguments, code, words) in [
         (&["Hello.", "-o", "slow.wav"][..], 73, "slow.wav"),
         (&["Hello.", "-o", "a.ogg"], 64, "a.ogg does not end in .wav or .mp3"),
-        (&["Hello.", "-o", "a.mp3"], 65, "draft makes no mp3"),
+        (&["Hello.", "-o", "a.flac"], 64, "a.flac does not end in .wav or .mp3"),
         (&["@missing.txt"], 66, "missing.txt"),
         (&[" "], 65, "the text is empty"),
         (&["Hello.", "--speed", "9"], 65, "speed 9"),

@@ -32,8 +32,8 @@ use crate::{
 /// Free disk space that is required for a video, in bytes. A minute of video from a service fits.
 const VIDEO_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The extensions that video files may have.
-const ENDINGS: [&str; 3] = ["mp4", "webm", "mov"];
+/// The extensions that `-o` may have, because services make videos of these formats.
+const ENDINGS: [&str; 2] = ["mp4", "webm"];
 
 /// What to show in the video, and where to write it.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub struct Args {
     /// What happens in the video.
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
-    /// The file to write, a .mp4, or - for stdout [default: a name made from the prompt].
+    /// The file to write, a .mp4 (or .webm, where the provider makes that), or - for stdout [default: a name made from the prompt].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Length in seconds [default: the provider's choice].
@@ -94,7 +94,11 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         return dry_run::one(context, &session, &spec(&session, &args).await?, "1 video").await;
     }
     let mut interrupts = Interrupts::listen();
-    let submit = async { Ok(session.submit(&spec(&session, &args).await?).await?) };
+    let submit = async {
+        let spec = spec(&session, &args).await?;
+        check_provider(&session, &spec, &destination).await?;
+        Ok(session.submit(&spec).await?)
+    };
     let submitted = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     let fetch = fetch_command(submitted.id, args.output.as_deref(), args.force);
@@ -134,8 +138,8 @@ fn check_destination(context: &Context, args: &Args, existing: Existing) -> Resu
         Destination::File(path) => {
             if ending_of(path).is_none_or(|ending| !ENDINGS.contains(&ending.as_str())) {
                 let shown = table::path(path);
-                return Err(Failure::usage(format!("{shown} does not end in .{}", ENDINGS.join(", .")))
-                    .hint("name a .mp4, which is what services make"));
+                return Err(Failure::usage(format!("{shown} does not end in .mp4 (or .webm)"))
+                    .hint("name a .mp4, which is what most services make; videos are not converted"));
             }
             creatable::check_file(path, existing)?;
             creatable::check_room(path.parent().unwrap_or(Path::new("")), VIDEO_BYTES)?;
@@ -148,6 +152,24 @@ fn check_destination(context: &Context, args: &Args, existing: Existing) -> Resu
     Ok(destination)
 }
 
+/// Fails if the file is to be a .webm and the video would come from `draft`, which makes .mp4 files only.
+async fn check_provider(
+    session: &Session,
+    spec: &TaskSpec,
+    destination: &Destination,
+) -> Result<(), Failure> {
+    let Destination::File(path) = destination else { return Ok(()) };
+    if ending_of(path).is_none_or(|ending| ending == "mp4") {
+        return Ok(());
+    }
+    let plan = dry_run::ask(session, spec).await?;
+    if plan.provider.as_deref() == Some(reel_client::DRAFT) {
+        let shown = table::path(path);
+        return Err(Failure::usage(format!("{shown} does not end in .mp4, which is what draft makes")));
+    }
+    Ok(())
+}
+
 fn ending_of(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
@@ -158,7 +180,9 @@ fn with_true_ending(context: &Context, destination: Destination, task: &TaskView
     let Some(sent) = task.outputs.first().map(|output| extension(&output.media_type)) else {
         return destination;
     };
-    if !ENDINGS.contains(&sent) || ending_of(path).is_some_and(|ending| ending == sent) {
+    if ![ENDINGS.as_slice(), &["mov"]].concat().contains(&sent)
+        || ending_of(path).is_some_and(|ending| ending == sent)
+    {
         return destination;
     }
     let path = path.with_extension(sent);
@@ -167,7 +191,7 @@ fn with_true_ending(context: &Context, destination: Destination, task: &TaskView
 }
 
 async fn spec(session: &Session, args: &Args) -> Result<TaskSpec, Failure> {
-    let picture = inputs::put(session, &args.image).await?;
+    let picture = inputs::put_picture(session, &args.image).await?;
     let params = VideoParams {
         image: Some(picture),
         duration_s: args.seconds,

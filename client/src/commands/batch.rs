@@ -39,7 +39,7 @@ pub struct Args {
     /// The directory to write to; created if it does not exist.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Width and height in pixels [default: 1024x1024].
+    /// Width and height in pixels, or a ratio such as 16:9 [default: 1024x1024].
     #[arg(short, long, value_name = "WxH", value_parser = units::parse_size)]
     size: Option<(u32, u32)>,
     /// One of `reel styles`.
@@ -82,7 +82,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let items = batch::plan(input.lines, args.provider.as_deref())
         .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
     if items.is_empty() {
-        context.output.note(&format!("{} holds no prompt", table::path(&args.file)));
+        let message = format!("{} holds no prompt", table::path(&args.file));
+        return Err(Failure::new(Exit::BadData, "bad_data", message).hint("write one prompt on each line"));
     }
     let lines = name_of(&args.file);
     let order = Order {
@@ -178,7 +179,9 @@ fn say(context: &Context, directory: &Path, report: &Report, has_only_draft: boo
         context.output.warn(&failure);
     }
     if has_only_draft {
-        context.output.note("draft pictures: no provider configured; reel providers add");
+        context.output.note(
+            "the pictures are drafts, because no provider of pictures is configured: reel providers add adds one",
+        );
     }
     for note in report.notes() {
         context.output.note(&note);

@@ -41,10 +41,10 @@ pub struct Args {
     /// The file to write, a .png, .jpg or .webp, or - for stdout [default: a name made from the prompt].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Number of pictures.
-    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    /// Number of pictures, 1 to 16.
+    #[arg(short, long, default_value_t = 1, value_parser = parse_number_of_pictures)]
     pub n: u32,
-    /// Width and height in pixels [default: 1024x1024].
+    /// Width and height in pixels, or 16:9, 9:16, 1:1, 4:3, 3:4, 3:2, 2:3 or 21:9 [default: 1024x1024].
     #[arg(short, long, value_name = "WxH", value_parser = units::parse_size)]
     pub size: Option<(u32, u32)>,
     /// A picture to start from, a .png, .jpg or .webp; may be repeated.
@@ -63,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "PROMPT")]
     pub negative: Option<String>,
     /// Random seed, if the provider supports it.
-    #[arg(long)]
+    #[arg(long, value_parser = parse_seed)]
     pub seed: Option<u64>,
     /// One of `reel providers` [default: the best that is usable].
     #[arg(long)]
@@ -229,10 +229,10 @@ fn params(args: &Args) -> Result<ImageParams, Failure> {
 /// Copies the input pictures and the mask into the daemon's store, and sets their digests in the params.
 async fn add_inputs(session: &Session, args: &Args, params: &mut ImageParams) -> Result<(), Failure> {
     for path in &args.image {
-        params.input_images.push(inputs::put(session, path).await?);
+        params.input_images.push(inputs::put_picture(session, path).await?);
     }
     if let Some(path) = &args.mask {
-        params.mask = Some(inputs::put(session, path).await?);
+        params.mask = Some(inputs::put_picture(session, path).await?);
     }
     Ok(())
 }
@@ -271,11 +271,22 @@ pub fn say_if_cached(context: &Context, task: &TaskView) {
     }
 }
 
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a seed is a whole number from 0 on, such as 42".to_owned())
+}
+
+fn parse_number_of_pictures(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=16).contains(number));
+    number.ok_or_else(|| "one command makes 1 to 16 pictures, such as -n 4".to_owned())
+}
+
 async fn say_where_from(context: &Context, session: &Session, args: &Args, task: &TaskView) {
     say_if_cached(context, task);
     let is_draft = task.provider.as_deref() == Some(reel_client::DRAFT) && args.provider.is_none();
     if is_draft && session.has_only_draft("image").await.unwrap_or(false) {
-        context.output.note("draft picture: no provider configured; reel providers add");
+        context.output.note(
+            "this picture is a draft, because no provider of pictures is configured: reel providers add adds one",
+        );
     }
 }
 

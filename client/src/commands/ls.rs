@@ -1,7 +1,7 @@
 //! `reel ls`: lists tasks, newest first.
 
 use reel_protocol::{
-    BatchId, HoldReason, TaskState, TaskView, Timestamp, WaitReason,
+    BatchId, HoldReason, TaskId, TaskState, TaskView, Timestamp, WaitReason,
     limits::LIST_ROWS,
     methods::{TaskList, TaskListParams, TaskListResult},
 };
@@ -24,6 +24,12 @@ pub struct Args {
     /// Only those with this name.
     #[arg(long)]
     name: Option<String>,
+    /// Also those that are steps of a film or another task.
+    #[arg(long, conflicts_with = "parent")]
+    steps: bool,
+    /// Only the steps of this task.
+    #[arg(long, value_name = "ID", value_parser = tasks::parse_id)]
+    parent: Option<TaskId>,
     /// Most tasks to list.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -31,10 +37,17 @@ pub struct Args {
 
 /// Prints the list.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
-    let found = list(context, &args).await?;
+    let (found, hidden) = list(context, &args).await?;
     context.output.document(&found)?;
+    let say_hidden = || {
+        let steps = if hidden == 1 { "1 step".to_owned() } else { format!("{hidden} steps") };
+        if hidden > 0 {
+            context.output.note(&format!("{steps} of tasks not shown: reel ls --steps, or --parent ID"));
+        }
+    };
     if found.tasks.is_empty() {
         context.output.note("no tasks");
+        say_hidden();
         return Ok(Exit::Done);
     }
     let now = Timestamp::now();
@@ -49,34 +62,49 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if let Some(reason) = waits.find(own) {
         context.output.note(&format!("no queued task starts: {}", reason.text()));
     }
+    say_hidden();
     if found.next_cursor.is_some() {
         context.output.note(&format!("more: reel ls --limit {}", args.limit.saturating_mul(2)));
     }
     Ok(Exit::Done)
 }
 
-/// Reads as many pages as the limit needs. One response has at most [`LIST_ROWS`] tasks.
-async fn list(context: &Context, args: &Args) -> Result<TaskListResult, Failure> {
+/// Reads as many pages as the limit needs. One response has at most [`LIST_ROWS`] tasks. Also returns the number of steps that were left out.
+async fn list(context: &Context, args: &Args) -> Result<(TaskListResult, usize), Failure> {
     let session = context.session().await?;
     let mut found = TaskListResult { tasks: Vec::new(), next_cursor: None };
+    let mut hidden = 0;
     loop {
         let missing = args.limit.saturating_sub(found.tasks.len() as u32);
-        let page = session
-            .call::<TaskList>(&TaskListParams {
-                state: args.state,
-                batch: args.batch.map(BatchId),
-                name: args.name.clone(),
-                client: args.client.clone(),
-                limit: Some(missing.min(LIST_ROWS)),
-                cursor: found.next_cursor.take(),
-            })
-            .await?;
-        let is_empty = page.tasks.is_empty();
-        found.tasks.extend(page.tasks);
+        let mut params = TaskListParams {
+            state: args.state,
+            batch: args.batch.map(BatchId),
+            name: args.name.clone(),
+            client: args.client.clone(),
+            // A film has hundreds of steps, so a page that may consist of steps is as large as possible.
+            limit: Some(if args.steps { missing.min(LIST_ROWS) } else { LIST_ROWS }),
+            cursor: found.next_cursor.take(),
+        };
+        let page = session.call::<TaskList>(&params).await?;
         found.next_cursor = page.next_cursor;
+        let is_empty = page.tasks.is_empty();
+        for (read, task) in (0..).zip(page.tasks) {
+            let is_shown = match args.parent {
+                Some(parent) => task.parent == Some(parent),
+                None => args.steps || task.parent.is_none(),
+            };
+            if is_shown && found.tasks.len() >= args.limit as usize {
+                // The next page begins with this task. A page that ends before it has the cursor for that.
+                params.limit = Some(read);
+                found.next_cursor = session.call::<TaskList>(&params).await?.next_cursor;
+                break;
+            }
+            hidden += usize::from(!is_shown && args.parent.is_none());
+            found.tasks.extend(is_shown.then_some(task));
+        }
         if is_empty || found.next_cursor.is_none() || found.tasks.len() >= args.limit as usize {
             context.note_version(&session.client());
-            return Ok(found);
+            return Ok((found, hidden));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use reel_client::ClientError;
+use reel_client::{ClientError, Session};
 use reel_protocol::{
     JsonText, SpeechFormat, SpeechParams, TaskSpec, TaskState, TaskView,
     limits::PROMPT_BYTES,
@@ -26,7 +26,7 @@ use crate::{
     save::Existing,
     signals::Interrupts,
     slug::slug,
-    table, tasks, units,
+    sound, table, tasks, units,
     waiting::{SingleTaskWait, unless_interrupted, wait_for_one},
 };
 
@@ -49,7 +49,7 @@ pub struct Args {
     /// What to say, or @FILE, or - for stdin.
     #[arg(value_name = "TEXT|@FILE|-")]
     pub text: String,
-    /// The file to write, a .wav or .mp3, or - for stdout [default: a name made from the text].
+    /// The file to write, a .wav or .mp3 (converted by ffmpeg where the provider makes none), or - for stdout [default: a name made from the text].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// One of the provider's voices [default: the provider's choice].
@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long)]
     pub language: Option<String>,
     /// Speed factor, 0.25 to 4.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = parse_speed)]
     pub speed: f64,
     /// One of `reel providers`; draft makes silence of the length of the speech [default: the best that speaks].
     #[arg(long)]
@@ -92,8 +92,11 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let text = given::text(&args.text, TEXT)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let (destination, format) = check_destination(context, &args, &text, existing)?;
-    let spec = spec(&args, &text, format)?;
+    let mut spec = spec(&args, &text, format)?;
     let session = context.session().await?;
+    if format == Some(SpeechFormat::Mp3) {
+        spec = settle_format(&session, spec, (&args, &text)).await?;
+    }
     if args.dry_run {
         if args.provider.is_none() && session.has_only_draft("voice").await? {
             return Err(ClientError::NoSpeaker.into());
@@ -162,6 +165,28 @@ fn check_destination(
         }
     };
     Ok((destination, format))
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "a speed is a number from 0.25 to 4, such as 0.9".to_owned())
+}
+
+/// Changes the request for an MP3 to the provider's own format if no provider makes MP3 files, so that ffmpeg converts the result. Fails if ffmpeg is
+/// not installed.
+async fn settle_format(
+    session: &Session,
+    spec: TaskSpec,
+    (args, text): (&Args, &str),
+) -> Result<TaskSpec, Failure> {
+    let Err(refusal) = dry_run::ask(session, &spec).await else { return Ok(spec) };
+    let own = self::spec(args, text, None)?;
+    // If the provider refuses the request for its own format too, the reason is another one.
+    if dry_run::ask(session, &own).await.is_err() || sound::has_converter() {
+        return Ok(own);
+    }
+    let wav = args.output.as_deref().unwrap_or(Path::new("line.mp3")).with_extension("wav");
+    Err(Failure::usage(refusal.error.message)
+        .hint(format!("name the file {}, or install ffmpeg, which converts it", table::path(&wav))))
 }
 
 fn format_of(path: &Path) -> Option<SpeechFormat> {

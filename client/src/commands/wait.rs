@@ -36,7 +36,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     }
     let until = if args.any { Until::Any } else { Until::All };
     let session = context.session().await?;
-    let wait = Wait { until, timeout: args.timeout, ..Wait::for_all(&args.ids) };
+    let wait = Wait { until, timeout: args.timeout, is_onlooker: true, ..Wait::for_all(&args.ids) };
     let ended = waiting::wait(context.output, &session, &wait, &mut Interrupts::listen()).await?;
     context.note_version(&session.client());
     context.output.document(&ended)?;

@@ -44,7 +44,7 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
             }
         }
         TaskRefusal::NoTask(_) => new(ErrorCode::TaskNotFound)
-            .hint("it never was, or the history has dropped it; reel ls shows what there is"),
+            .hint("reel ls lists the tasks; the history keeps only the latest ones"),
         TaskRefusal::NoBatch(_) => new(ErrorCode::BatchNotFound).hint("leave `batch` out to begin a new one"),
         TaskRefusal::NoDependency { .. } => new(ErrorCode::DependencyNotFound)
             .hint("submit the task that comes first, and name the id of its answer"),
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_code_and_a_next_step() {
         let table = [
-            (task(TaskRefusal::NoTask(TaskId(7))), "task_not_found", "no task 7"),
+            (task(TaskRefusal::NoTask(TaskId(7))), "task_not_found", "there is no task 7"),
             (task(TaskRefusal::Stopping), "shutting_down", "the daemon is stopping"),
             (
                 task(TaskRefusal::Store(StoreError::NoRows)),
@@ -263,7 +263,7 @@ mod tests {
             (
                 task(TaskRefusal::IllegalState { id: TaskId(7), state: TaskState::Failed, rule: "only x" }),
                 "illegal_state",
-                "task 7 is failed: only x",
+                "task 7 has failed already: only x",
             ),
             (cache(CacheError::OverMemory), "over_memory", "no memory to read the artifact now"),
             (

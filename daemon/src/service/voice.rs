@@ -57,7 +57,7 @@ impl ProviderWork for SpeechParams {
                 format!("{} makes no {}, it makes {}", provider.name, format.name(), made.join(" and "));
             return Err(BadParams::new(
                 message,
-                "leave format out, and the file has the provider's own form",
+                "leave out `format`, so that the result has the provider's own format, or name another provider",
             ));
         }
         BadParams::of_extra(self.extra.as_ref(), own_fields, &provider.name)

@@ -15,7 +15,7 @@ pub enum TaskRefusal {
     #[error(transparent)]
     Plan(#[from] PlanRefusal),
     /// The task does not exist.
-    #[error("no task {0}")]
+    #[error("there is no task {0}")]
     NoTask(TaskId),
     /// The batch does not exist.
     #[error("no batch {0}")]
@@ -37,7 +37,7 @@ pub enum TaskRefusal {
         input: BadInput,
     },
     /// The state of the task does not allow the decision.
-    #[error("task {id} is {}: {rule}", state.name())]
+    #[error("task {id} {}: {rule}", in_words(*state))]
     IllegalState {
         /// The task's id.
         id: TaskId,
@@ -76,6 +76,20 @@ pub enum TaskRefusal {
     /// The journal could not be read or written.
     #[error("the journal failed")]
     Store(#[from] StoreError),
+}
+
+/// Returns the predicate of a sentence about a task's state.
+const fn in_words(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Waiting => "is waiting",
+        TaskState::Queued => "is queued",
+        TaskState::Running => "is running",
+        TaskState::Succeeded => "has succeeded already",
+        TaskState::Failed => "has failed already",
+        TaskState::Cancelled => "was cancelled already",
+        TaskState::Held => "is held",
+        TaskState::Unknown => "has a state of a later version",
+    }
 }
 
 fn why_not(input: &BadInput) -> String {

@@ -28,7 +28,9 @@ pub async fn say_downgrades(
         }
     }
     if lacks.has_draft_pictures {
-        output.warn("draft pictures: no provider configured; reel providers add");
+        output.warn(
+            "the pictures will be drafts, because no provider of pictures is configured: reel providers add adds one",
+        );
     }
     if lacks.has_draft_voices {
         output.warn(

@@ -111,7 +111,8 @@ async fn conclude<'a>(
     note_film(results, &delivery, task, state);
     delivery.removed = gone::remove_copies(paths, state, project);
     forget(work, state, task)?;
-    Ok(Run { task, results, delivery, stale, pack, review, followers, until: work.until, begun })
+    let (until, only) = (work.until, work.args.only.len());
+    Ok(Run { task, results, delivery, stale, pack, review, followers, until, only, begun })
 }
 
 /// Records what each shot was made from. Returns the shots that were made again.

@@ -23,6 +23,9 @@ use crate::{
     table, units,
 };
 
+/// The downgrades that `say_downgrades` prints before the work begins.
+const SAID_BEFORE: [&str; 3] = ["draft_pictures", "draft_voices", "no_renderer"];
+
 /// A finished run.
 #[derive(Debug)]
 pub struct Run<'a> {
@@ -42,6 +45,8 @@ pub struct Run<'a> {
     pub followers: Vec<TaskId>,
     /// The last stage; None for the whole film.
     pub until: Option<Stage>,
+    /// Number of the shots that `--only` names; 0 without it.
+    pub only: usize,
     /// When the command began.
     pub begun: Instant,
 }
@@ -89,7 +94,8 @@ pub fn finish(output: Output, paths: &StoryPaths, run: &Run<'_>) -> Result<Exit,
     for line in stale_lines(&run.stale).iter().chain(&counts.lines()) {
         output.note(line);
     }
-    for downgrade in &report.downgrades {
+    // The others were printed before the work began.
+    for downgrade in report.downgrades.iter().filter(|downgrade| !SAID_BEFORE.contains(&&*downgrade.code)) {
         output.warn(&downgrade.message);
     }
     if run.delivery.removed > 0 {
@@ -102,6 +108,9 @@ pub fn finish(output: Output, paths: &StoryPaths, run: &Run<'_>) -> Result<Exit,
         output.warn(&format!("{} not in narration.wav, as it is no WAV file", count(unread, "voice")));
     }
     output.note(&length_words(run, troubles.iter().any(|trouble| trouble.is_held)));
+    if let Some(words) = parts_words(run, paths) {
+        output.note(&words);
+    }
     let paths: Vec<&Path> = run
         .delivery
         .film
@@ -119,9 +128,31 @@ pub fn finish(output: Output, paths: &StoryPaths, run: &Run<'_>) -> Result<Exit,
     Ok(failure.exit)
 }
 
+/// Whether the run was to make parts of the film only.
+const fn is_partial(run: &Run<'_>) -> bool {
+    run.until.is_some() || run.only > 0
+}
+
+/// Says where the parts of a film are if the run was to join none; None if it was to join one.
+fn parts_words(run: &Run<'_>, paths: &StoryPaths) -> Option<String> {
+    let why = match (run.until, run.only) {
+        (None, 0) => return None,
+        (None, _) => "--only joins none",
+        (Some(_), _) => "the run stopped before",
+    };
+    let directory = table::path(&paths.copies);
+    Some(format!("the files are in {directory}/; no film was joined, as {why}"))
+}
+
 /// Describes the run, such as `28 shots, 0:58, 12 MB; cost: nothing; in 35 s`.
 fn length_words(run: &Run<'_>, is_held: bool) -> String {
     let report = &run.results.report;
+    if is_partial(run) {
+        let shots = count(if run.only == 0 { report.shots.len() } else { run.only }, "shot");
+        let held = if is_held { ", besides what is held" } else { "" };
+        let took = units::span(run.begun.elapsed());
+        return format!("{shots}; {}{held}; in {took}", cost_words(report.cost.as_ref()));
+    }
     let about = if report.is_estimate { "about " } else { "" };
     let shots = count(report.shots.len(), "shot");
     let size = run.delivery.film.as_ref().map(|(_, bytes)| format!(", {}", units::bytes(*bytes)));

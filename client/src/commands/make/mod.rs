@@ -1,11 +1,11 @@
 //! `reel make`: makes a film from a story.
 //!
-//! `args` defines the options (`redo` checks `--redo`), and `story_paths` the paths of a story's files. `storyboard` reads the project file or makes
-//! it from the story, and `outline` prints it. `downgrades` warns about worse results, `media` copies own files into the daemon's store, and `submit`
-//! submits the task. `watch` follows it and shows progress on a `screen`, which `stages` counts for. `report` reads the results, `deliver` writes
-//! them next to the story, `gone` removes the copies of removed shots, `held` cancels steps that only wait for a held task, and `finish` prints the
-//! summary with the help of `summary` and `trouble`. `state` is saved between runs; from it, `stale` finds out what was made again, and why. `pack`
-//! writes the pages and the narration (`page`, `wav`) that show a story without a film.
+//! `args` defines the options; `redo` checks `--redo`, and `names` the names of styles, voices and speakers. `story_paths` derives the paths of a
+//! story's files. `storyboard` reads the project file or makes it from the story, and `outline` prints it. `downgrades` warns about worse results,
+//! `media` copies own files into the daemon's store, and `submit` submits the task. `watch` follows it and shows progress on a `screen`, which `stages`
+//! counts for. `report` reads the results, `deliver` writes them next to the story, `gone` removes the copies of removed shots, `held` cancels steps
+//! that only wait for a held task, and `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it,
+//! `stale` finds out what was made again, and why. `pack` writes the pages and the narration (`page`, `wav`) that show a story without a film.
 
 mod args;
 mod deliver;
@@ -16,6 +16,7 @@ mod finish;
 mod gone;
 mod held;
 mod media;
+mod names;
 mod outline;
 mod pack;
 mod page;
@@ -55,6 +56,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let storyboard = Storyboard::open(&args, &paths, &state)?;
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
+    names::check(context, &args, &storyboard).await?;
     media::check(&storyboard.project, paths.directory())?;
     if let Some(damage) = damage {
         output.warn(&damage);

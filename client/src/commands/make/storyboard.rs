@@ -116,6 +116,12 @@ impl Storyboard {
         self.former.is_none()
     }
 
+    /// Returns the speakers that have a voice in the existing project file.
+    pub fn former_speakers(&self) -> Vec<String> {
+        let file = self.former.as_ref().and_then(|former| ProjectFile::parse(former).ok());
+        file.map(|file| file.project().voices.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Writes the project file. Fails if an existing file was changed since it was read.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let Some(former) = &self.former else {

@@ -21,12 +21,10 @@ const fn rule_against(decision: Decision, state: TaskState) -> Option<&'static s
         (Decision::Retry, TaskState::Waiting | TaskState::Queued | TaskState::Running) => {
             Some("only a failed or cancelled task can be retried")
         }
-        (Decision::Retry, TaskState::Succeeded) => {
-            Some("it succeeded; submit it again with cache fresh for a new result")
-        }
-        (Decision::Cancel, TaskState::Succeeded | TaskState::Failed) => Some("it is over"),
+        (Decision::Retry, TaskState::Succeeded) => Some("submit it again with cache fresh for a new result"),
+        (Decision::Cancel, TaskState::Succeeded | TaskState::Failed) => Some("there is nothing to cancel"),
         (Decision::Hold | Decision::Release | Decision::SetPriority(_), state) if state.is_finished() => {
-            Some("it is over")
+            Some("only an unfinished task can be held, released or moved in the queue")
         }
         _ => None,
     }

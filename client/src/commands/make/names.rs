@@ -1,0 +1,138 @@
+//! Checks the names of styles, voices and speakers that the options give, before anything is written or requested.
+
+use std::collections::BTreeSet;
+
+use reel_client::{DRAFT, Session};
+use reel_protocol::{
+    JsonText, SpeechParams, TaskSpec,
+    methods::{Empty, ProviderVoices, ProviderVoicesParams, ServiceStatus, VoiceInfo},
+};
+use reel_story::{nearest, project::Project};
+
+use super::{Args, storyboard::Storyboard};
+use crate::{context::Context, dry_run, exit::Exit, failure::Failure};
+
+/// The speaker of shots that name none.
+const NARRATOR: &str = "narrator";
+
+/// Fails if an option names a speaker that the project does not have, or a voice that the provider does not have. Warns about an unknown style.
+pub async fn check(context: &Context, args: &Args, storyboard: &Storyboard) -> Result<(), Failure> {
+    check_speakers(args, &storyboard.project, &storyboard.former_speakers())?;
+    if args.style.is_none() && args.voice.is_none() && args.speaker.is_empty() {
+        return Ok(());
+    }
+    // A storyboard can be written without a daemon. Whatever needs one reports the failure itself.
+    let Ok(session) = context.session().await else { return Ok(()) };
+    if let Some(style) = &args.style {
+        let status = session.call::<ServiceStatus>(&Empty {}).await?;
+        let styles = status.services.get("image").map_or(&[][..], |image| &image.styles);
+        let known: Vec<&str> = styles.iter().map(|style| style.name.as_str()).collect();
+        if let Some(words) = style_words(style, &known) {
+            context.output.warn(&words);
+        }
+    }
+    let voices: Vec<&str> =
+        args.voice.iter().chain(args.speaker.iter().map(|(_, voice)| voice)).map(String::as_str).collect();
+    if voices.is_empty() {
+        return Ok(());
+    }
+    check_voices(&voices, &known_voices(&session, storyboard).await?)
+}
+
+/// Returns the voices of the provider that will speak; none if there is no provider or no complete list.
+async fn known_voices(session: &Session, storyboard: &Storyboard) -> Result<Vec<VoiceInfo>, Failure> {
+    let params =
+        SpeechParams { language: storyboard.language().map(str::to_owned), ..SpeechParams::new("a voice") };
+    let params = JsonText::from_value(&params)
+        .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
+    let spec = TaskSpec { kind: "voice.speak".to_owned(), params, ..TaskSpec::default() };
+    let Ok(plan) = dry_run::ask(session, &spec).await else { return Ok(Vec::new()) };
+    let Some(name) = plan.provider.filter(|name| name != DRAFT) else { return Ok(Vec::new()) };
+    // A provider that cannot list its voices may be able to speak nevertheless.
+    let Ok(found) = session.call::<ProviderVoices>(&ProviderVoicesParams { name: Some(name) }).await else {
+        return Ok(Vec::new());
+    };
+    // A note says that the list is missing or may be incomplete.
+    let complete = found.providers.into_iter().filter(|provider| provider.note.is_none());
+    Ok(complete.flat_map(|provider| provider.voices).collect())
+}
+
+/// Returns the warning about a style that `reel styles` does not list; None if it lists the style.
+fn style_words(style: &str, known: &[&str]) -> Option<String> {
+    if style.is_empty() || known.is_empty() || known.contains(&style) {
+        return None;
+    }
+    let near = nearest(style, known.iter().copied());
+    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    Some(format!("{style} is none of `reel styles`{near}; the provider is told it as it is"))
+}
+
+/// Fails if one of the voices is not known. An empty list of known voices says nothing.
+fn check_voices(voices: &[&str], known: &[VoiceInfo]) -> Result<(), Failure> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    for voice in voices.iter().filter(|voice| !voice.is_empty()) {
+        // The name of a variant, such as `en-us+f3`, begins with the name of the voice.
+        let base = voice.split('+').next().unwrap_or(voice);
+        let names =
+            || known.iter().flat_map(|voice| [Some(voice.id.as_str()), voice.name.as_deref()]).flatten();
+        if names().any(|name| name.eq_ignore_ascii_case(base)) {
+            continue;
+        }
+        let near = nearest(base, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        return Err(Failure::usage(format!("there is no voice {voice}{near}"))
+            .hint("reel providers voices lists them"));
+    }
+    Ok(())
+}
+
+/// Fails if `--speaker` names nobody who speaks in the project.
+fn check_speakers(args: &Args, project: &Project, former: &[String]) -> Result<(), Failure> {
+    let characters = project.characters.iter().map(|character| character.id.as_str());
+    let of_shots = project.shots.iter().map(|shot| shot.speaker.as_str()).filter(|name| !name.is_empty());
+    let former = former.iter().map(String::as_str);
+    let known: BTreeSet<&str> = characters.chain(of_shots).chain(former).chain([NARRATOR]).collect();
+    for (name, _) in &args.speaker {
+        if !known.contains(name.as_str()) {
+            let known: Vec<&str> = known.into_iter().collect();
+            return Err(Failure::usage(format!(
+                "nobody in the project is called {name}; the speakers are {}",
+                known.join(", ")
+            ))
+            .hint("a speaker is an entry of [voices] or [[characters]] in the project file"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_style_is_named_with_the_nearest_known_one() {
+        let known = ["cinematic", "anime"];
+        assert_eq!(style_words("anime", &known), None);
+        let words = style_words("cinematc", &known).unwrap();
+        assert!(words.contains("cinematc is none of `reel styles` (did you mean cinematic?)"), "{words}");
+        assert!(!style_words("oil on old wood", &known).unwrap().contains("did you mean"));
+    }
+
+    #[test]
+    fn a_voice_is_known_by_its_id_or_its_name_and_may_have_a_variant() {
+        let voice = |id: &str, name: &str| VoiceInfo {
+            id: id.to_owned(),
+            name: Some(name.to_owned()),
+            ..VoiceInfo::default()
+        };
+        let known = [voice("en-us", "English (America)"), voice("de", "German")];
+        for fine in ["en-us", "EN-US", "en-us+f3", "german", ""] {
+            assert!(check_voices(&[fine], &known).is_ok(), "{fine}");
+        }
+        let refused = check_voices(&["de", "germen"], &known).unwrap_err();
+        assert_eq!(refused.exit, Exit::Usage);
+        assert_eq!(refused.error.message, "there is no voice germen; did you mean German?");
+        assert!(check_voices(&["anything"], &[]).is_ok(), "no list is known");
+    }
+}
