@@ -13,6 +13,7 @@
 
 pub mod bench;
 pub mod echo;
+pub mod fake_a1111;
 pub mod fake_ollama;
 pub mod fake_provider;
 pub mod fake_sdcpp;
@@ -39,6 +40,7 @@ mod connection;
 
 pub use self::{
     connection::{Connection, RpcResult},
+    fake_a1111::FakeA1111,
     fake_ollama::FakeOllama,
     fake_provider::{FakeComfyui, FakeProvider},
     fake_sdcpp::FakeSdcpp,

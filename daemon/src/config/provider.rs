@@ -32,7 +32,7 @@ const KEYS: &[&str] = &[
     "price",
 ];
 /// Kinds that a later version will have.
-const LATER_KINDS: &[&str] = &["a1111", "gemini", "stability", "adapter", "pollinations"];
+const LATER_KINDS: &[&str] = &["gemini", "stability", "adapter", "pollinations"];
 
 /// A configured provider.
 #[derive(Debug, Clone, PartialEq)]

@@ -351,7 +351,7 @@ impl RemoteProvider {
         // A request without this header accepts any coding, including ones that nothing here can decode.
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(key) = key {
-            let header = HeaderValue::from_str(&format!("Bearer {}", key.expose()));
+            let header = HeaderValue::from_str(&self.wire.authorization(key.expose()));
             let mut header = header.map_err(|_| self.no_key("the key holds characters that no key has"))?;
             header.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, header);

@@ -137,6 +137,17 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Whether the mask of a request must be a picture without transparency that is white where the picture may change. Otherwise it is sent as it was
+    /// given: transparent where the picture may change.
+    fn has_white_masks(&self) -> bool {
+        false
+    }
+
+    /// Returns the value of the header `Authorization` for this key.
+    fn authorization(&self, key: &str) -> String {
+        format!("Bearer {key}")
+    }
+
     /// Returns the name of the JSON field whose texts are always decoded as pictures, whatever they begin with.
     fn picture_field(&self) -> &'static str;
 

@@ -83,6 +83,16 @@ pub static PRESETS: &[Preset] = &[
             "http://127.0.0.1:1234/v1",
         )
     },
+    Preset {
+        kind: "ollama",
+        base_url: None,
+        ..Preset::remote("ollama", "Ollama on this machine: answers", "")
+    },
+    Preset {
+        kind: "a1111",
+        base_url: None,
+        ..Preset::remote("a1111", "the web UI of AUTOMATIC1111 or Forge on this machine: pictures", "")
+    },
     Preset::program("sd.cpp", "stable-diffusion.cpp as a program; --model names a file"),
     Preset::program("espeak-ng", "espeak-ng: speech, many languages, no key"),
     Preset::program("piper", "piper: speech; --model names a file"),

@@ -1,5 +1,6 @@
 //! The kinds of providers. Each has its own file, and each kind that a configuration may name has a row in [`KINDS`].
 
+mod a1111;
 mod comfyui;
 mod command;
 pub(super) mod draft;
@@ -12,7 +13,7 @@ use super::Kind;
 
 /// The kinds that a section `[providers.NAME]` may name, in the order in which messages list them.
 pub static KINDS: &[&dyn Kind] =
-    &[&comfyui::Comfyui, &command::Command, &ollama::Ollama, &openai::Openai, &sdcpp::Sdcpp];
+    &[&a1111::A1111, &comfyui::Comfyui, &command::Command, &ollama::Ollama, &openai::Openai, &sdcpp::Sdcpp];
 
 #[cfg(test)]
 pub(super) use openai::Openai;

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::{
-    DynamicImage, ImageDecoder, ImageFormat, Limits,
+    DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Luma,
     codecs::{bmp::BmpDecoder, gif::GifDecoder},
 };
 
@@ -46,12 +46,33 @@ pub(super) fn to_png(
 ) -> Result<(Vec<u8>, Reservation), ConvertError> {
     let undecodable = |error: image::ImageError| ConvertError::Undecodable(error.to_string());
     match media_type {
-        "image/gif" => from(GifDecoder::new(Cursor::new(bytes)).map_err(undecodable)?, budget),
-        _ => from(BmpDecoder::new(Cursor::new(bytes)).map_err(undecodable)?, budget),
+        "image/gif" => from(GifDecoder::new(Cursor::new(bytes)).map_err(undecodable)?, budget, |it| it),
+        _ => from(BmpDecoder::new(Cursor::new(bytes)).map_err(undecodable)?, budget, |it| it),
     }
 }
 
-fn from(mut decoder: impl ImageDecoder, budget: &Budget) -> Result<(Vec<u8>, Reservation), ConvertError> {
+/// Converts a mask to a PNG in shades of grey that is white where the mask is transparent. A mask without transparency is white where it was. Returns
+/// it with the reservation for its bytes. Blocks on the CPU.
+pub(super) fn to_white_mask(bytes: &[u8], budget: &Budget) -> Result<(Vec<u8>, Reservation), ConvertError> {
+    let undecodable = |error: image::ImageError| ConvertError::Undecodable(error.to_string());
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let reader = reader.map_err(|error| ConvertError::Undecodable(error.to_string()))?;
+    from(reader.into_decoder().map_err(undecodable)?, budget, |mask| {
+        if !mask.color().has_alpha() {
+            return DynamicImage::ImageLuma8(mask.into_luma8());
+        }
+        let mask = mask.into_luma_alpha8();
+        let white =
+            GrayImage::from_fn(mask.width(), mask.height(), |x, y| Luma([255 - mask.get_pixel(x, y).0[1]]));
+        DynamicImage::ImageLuma8(white)
+    })
+}
+
+fn from(
+    mut decoder: impl ImageDecoder,
+    budget: &Budget,
+    change: impl FnOnce(DynamicImage) -> DynamicImage,
+) -> Result<(Vec<u8>, Reservation), ConvertError> {
     let undecodable = |error: image::ImageError| ConvertError::Undecodable(error.to_string());
     let (width, height) = decoder.dimensions();
     if width > MAX_SIDE || height > MAX_SIDE {
@@ -64,7 +85,7 @@ fn from(mut decoder: impl ImageDecoder, budget: &Budget) -> Result<(Vec<u8>, Res
     let mut limits = Limits::default();
     limits.max_alloc = Some(asked_bytes);
     decoder.set_limits(limits).map_err(undecodable)?;
-    let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    let picture = change(DynamicImage::from_decoder(decoder).map_err(undecodable)?);
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png).map_err(undecodable)?;
     drop(picture);

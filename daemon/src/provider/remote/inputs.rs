@@ -6,7 +6,7 @@ use reel_protocol::ErrorCode;
 
 use super::{
     RemoteProvider,
-    convert::{CONVERTED, ConvertError, to_png},
+    convert::{CONVERTED, ConvertError, to_png, to_white_mask},
 };
 use crate::{
     domain::{Class, Failure, ImageRequest, InputFile},
@@ -30,12 +30,30 @@ impl RemoteProvider {
         if request.inputs.is_empty() {
             return Ok((self.wire.submission(request, model, settings), Vec::new()));
         }
-        let (pictures, held) = self.read_inputs(request.inputs.clone()).await?;
+        let (mut pictures, mut held) = self.read_inputs(request.inputs.clone()).await?;
+        if request.params.mask.is_some()
+            && self.wire.has_white_masks()
+            && let Some(mask) = pictures.pop()
+        {
+            let (mask, reservation) = self.white_mask(mask).await?;
+            pictures.push(mask);
+            held.push(reservation);
+        }
         let submission = self.wire.edit(request, model, settings, pictures).ok_or_else(|| {
             let message = format!("{} makes no pictures from pictures", self.config.name);
             Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
         })?;
         Ok((submission, held))
+    }
+
+    /// Converts a mask that is transparent where the picture may change to one that is white there.
+    async fn white_mask(&self, mask: InputPicture) -> Result<(InputPicture, Reservation), Failure> {
+        let budget = self.equipment.budget.clone();
+        let converting = tokio::task::spawn_blocking(move || to_white_mask(&mask.bytes, &budget));
+        let converted = converting.await.map_err(|panic| Unread::File(io::Error::other(panic)).failure())?;
+        let (bytes, held) = converted.map_err(|error| Unread::Unconverted(error).failure())?;
+        let mask = InputPicture { bytes, media_type: "image/png".to_owned(), extension: "png".to_owned() };
+        Ok((mask, held))
     }
 
     /// Reads the files, and reserves memory for them. Returns a failure if one has another media type, or if they are too large together.

@@ -79,7 +79,9 @@ impl RemoteProvider {
         };
         let planned = |Submission { path, body, .. }: Submission| {
             let has_key = self.remote.api_key.is_some();
-            let authorization = has_key.then(|| ("authorization".to_owned(), "Bearer ***".to_owned()));
+            let value = self.wire.authorization("key");
+            let scheme = value.split(' ').next().unwrap_or_default();
+            let authorization = has_key.then(|| ("authorization".to_owned(), format!("{scheme} ***")));
             PlannedRequest {
                 method: Method::POST.to_string(),
                 url: self.url(path).to_string(),

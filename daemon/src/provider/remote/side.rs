@@ -57,7 +57,10 @@ impl RemoteProvider {
         body: Option<&Value>,
     ) -> Result<Exchange, Failure> {
         let key = self.key().await?;
-        let mut request = self.request(method, self.url(path), key.as_ref())?;
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.url(path);
+        url.set_query(query);
+        let mut request = self.request(method, url, key.as_ref())?;
         if let Some(body) = body {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             *request.body_mut() = Some(body.to_string().into());
