@@ -10,14 +10,12 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reel_tests::{
-    Connection, Random, Sandbox, eventually,
+    Connection, Sandbox, eventually,
     fake_a1111::{Copy, FakeA1111, RunFault},
-    pause,
-    process::{binary, run},
     studio::prompt,
 };
 use serde_json::{Value, json};
@@ -352,78 +350,4 @@ fn the_copy_of_the_api_in_stable_diffusion_cpp_works_with_what_it_knows() {
     connection.ok("task.cancel", json!({ "id": id }));
     assert_eq!(connection.wait(id)["state"], "cancelled");
     assert_eq!(server.interrupts(), 0);
-}
-
-#[test]
-fn a_server_that_does_not_run_is_waited_for_and_one_that_restarts_is_asked_again() {
-    let mut web_ui = FakeA1111::start(Copy::WebUi);
-    let sandbox = started(&web_ui, "");
-    web_ui.stop();
-    let (is_usable, detail) = check(&sandbox);
-    assert!(!is_usable && detail.contains("--api"), "{detail}");
-    let mut connection = sandbox.connect();
-    let id = submit(&mut connection, &prompt("early"), 3);
-    eventually("the task waits", || (connection.task(id)["attempts"].as_u64() > Some(0)).then_some(()));
-    web_ui.restart();
-    assert_eq!(connection.wait(id)["state"], "succeeded");
-    web_ui.on_prompt("during", RunFault::Held);
-    let id = submit(&mut connection, &prompt("during"), 3);
-    web_ui.wait_for_run();
-    web_ui.be_good();
-    web_ui.restart();
-    assert_eq!(connection.wait(id)["state"], "succeeded");
-    let without = FakeA1111::start(Copy::WithoutApi);
-    let (is_usable, detail) = check(&started(&without, ""));
-    assert!(!is_usable && detail.contains("with --api"), "{detail}");
-}
-
-#[test]
-fn nothing_is_lost_when_the_daemon_is_killed_at_any_time() {
-    let web_ui = FakeA1111::start(Copy::WebUi);
-    let sandbox = started(&web_ui, "");
-    let seed = Random::seed_from_env();
-    let mut random = Random::new(seed);
-    let mut accepted = Vec::new();
-    for life in 0..8 {
-        let mut connection = sandbox.connect();
-        for task in 0..3 {
-            accepted.push(submit(&mut connection, &prompt(&format!("life {life}, task {task}")), 50));
-        }
-        pause(Duration::from_micros(random.below(60_000)));
-        sandbox.kill();
-        sandbox.start();
-    }
-    let mut connection = sandbox.connect();
-    for id in accepted {
-        let task = connection.wait(id);
-        // A task that was running at two deaths is held for a person.
-        let is_suspect = task["hold_reason"] == "crash_suspect";
-        assert!(is_suspect || task["state"] == "succeeded", "REEL_TEST_SEED={seed}: {task}");
-        if !is_suspect {
-            let output = &task["outputs"][0];
-            assert_eq!(
-                json!(fs::read(output["path"].as_str().unwrap()).unwrap().len()),
-                output["size_bytes"]
-            );
-        }
-    }
-}
-
-#[test]
-fn the_examples_in_the_documentation_are_valid() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/providers/a1111.md");
-    let page = fs::read_to_string(page).unwrap();
-    let examples: Vec<&str> =
-        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(examples.len() >= 2);
-    for example in examples {
-        let sandbox = Sandbox::new();
-        sandbox.configure(example);
-        run(sandbox.command(binary("reeld")).arg("--check-config")).expect_code(0);
-    }
-    for key in
-        ["base_url", "api_key", "sampler", "scheduler", "steps", "cfg_scale", "batch_size", "max_concurrent"]
-    {
-        assert!(page.contains(&format!("| `{key}` |")), "the page does not explain {key}");
-    }
 }
