@@ -208,7 +208,7 @@ fn a_batch_prints_once_why_its_tasks_wait_and_when_the_next_try_is() {
 }
 
 #[test]
-fn a_repeated_batch_says_that_its_pictures_are_already_being_made() {
+fn a_repeated_batch_returns_to_its_tasks_and_an_equal_request_says_that_it_waits() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "max_concurrent = 2");
     provider.hold();
@@ -220,11 +220,11 @@ fn a_repeated_batch_says_that_its_pictures_are_already_being_made() {
     lines.with("still running in the background: run the same batch command again");
     process::finish(child).expect_code(130);
     let (child, mut lines) = run();
-    lines.with("the batch waits: an equal request is under way already (reel ls)");
-    let listed = sandbox.reel(&["ls"]);
-    assert!(listed.expect_code(0).stdout.contains("equal request"), "{}", listed.stdout);
+    lines.with("coming back to 2 tasks of an earlier run");
     let (again, mut of_one) = waiting(&sandbox, &["generate", "a", "-s", "64x64"]);
     of_one.with("waits: an equal request is under way already");
+    let listed = sandbox.reel(&["ls"]);
+    assert!(listed.expect_code(0).stdout.contains("equal request"), "{}", listed.stdout);
     provider.release();
     for (child, lines) in [(child, lines), (again, of_one)] {
         lines.rest();
