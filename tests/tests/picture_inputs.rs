@@ -141,8 +141,14 @@ fn a_task_starts_only_from_pictures_of_the_store() {
     assert_eq!((&words["media_type"], &words["size_bytes"]), (&json!("text/plain"), &json!(10)));
     let error = refused(json!([words["digest"]]));
     assert!(error.message.contains("is no picture: it is text/plain"), "{}", error.message);
+    let ran = sandbox.reel(&["generate", "a", "--image", "words.txt", "-o", "x.png"]);
+    assert!(
+        ran.expect_code(65).stderr.contains("words.txt is no picture: it is text/plain"),
+        "{}",
+        ran.stderr
+    );
     let draft =
-        sandbox.reel(&["generate", "a", "--image", "words.txt", "--provider", "draft", "-o", "x.png"]);
+        sandbox.reel(&["generate", "a", "--image", "whole.png", "--provider", "draft", "-o", "x.png"]);
     draft.expect_code(65);
     assert!(draft.stderr.contains("draft makes no pictures from other pictures"), "{}", draft.stderr);
     assert_eq!(provider.calls(), 0);
