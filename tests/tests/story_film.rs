@@ -63,8 +63,8 @@ fn make(connection: &mut Connection, params: &Value) -> (Value, Value) {
     (task.clone(), serde_json::from_slice(&report).unwrap())
 }
 
-/// A picture of one pixel.
-const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+/// The beginning of a TIFF, a form of pictures that is not filmed.
+const TIFF: &[u8] = b"II*\0\x08\0\0\0\0\0\0\0\0\0";
 
 /// Writes silence of this length, with 1,000 samples per second and one byte per sample.
 fn write_silent_wav(path: &PathBuf, seconds: u32) {
@@ -273,13 +273,16 @@ fn own_media_and_music_are_used_and_wrong_ones_are_refused_before_anything_is_ma
     assert_eq!(refused["error"]["code"], "invalid_params", "{refused}");
     assert!(refused["error"]["message"].as_str().unwrap().contains("music of video"), "{refused}");
     project["video"]["music"] = json!("");
-    let moving = sandbox.work().join("moving.gif");
-    fs::write(&moving, GIF).unwrap();
+    let moving = sandbox.work().join("moving.tiff");
+    fs::write(&moving, TIFF).unwrap();
     let moving = put(&mut connection, &moving);
     project["shots"][0]["picture_file"] = json!(moving);
     let id = connection.submit("story.make", json!({ "project": project }));
     let refused = connection.wait(id);
-    assert!(refused["error"]["message"].as_str().unwrap().contains("PNG, JPEG or WebP"), "{refused}");
+    assert!(
+        refused["error"]["message"].as_str().unwrap().contains("PNG, JPEG, WebP, GIF or BMP"),
+        "{refused}"
+    );
     project["shots"][0]["picture_file"] = picture;
     let hours = sandbox.work().join("hours.wav");
     write_silent_wav(&hours, 3601);
