@@ -12,7 +12,7 @@
 use std::io::Write as _;
 
 use reel_protocol::{ErrorCode, limits::SUBSCRIPTIONS};
-use reel_tests::{Connection, Sandbox, eventually, process::status_number};
+use reel_tests::{Connection, Sandbox, eventually, process::peak_bytes};
 use serde_json::{Value, json};
 
 const MIB: u64 = 1024 * 1024;
@@ -25,11 +25,6 @@ fn started(limit_mb: u64) -> (Sandbox, u32) {
     sandbox.configure(&format!("[memory]\nlimit_mb = {limit_mb}\n"));
     let pid = sandbox.start();
     (sandbox, pid)
-}
-
-/// Returns the peak resident memory of the daemon, in bytes.
-fn peak_bytes(pid: u32) -> u64 {
-    status_number(pid, "VmHWM").unwrap() * 1024
 }
 
 fn reserved(connection: &mut Connection, holder: &str, key: &str) -> u64 {

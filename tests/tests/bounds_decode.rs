@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reel_tests::{
     FakeProvider, Sandbox,
     fake_provider::Fault,
-    process::status_number,
+    process::peak_bytes,
     studio::{ask_once, config, submit},
 };
 use serde_json::{Value, json};
@@ -119,11 +119,6 @@ fn started(provider: &FakeProvider, limit_mb: u64) -> (Sandbox, u32) {
     sandbox.configure(&format!("{text}\n[memory]\nlimit_mb = {limit_mb}\n"));
     let pid = sandbox.start();
     (sandbox, pid)
-}
-
-/// Returns the peak resident memory of the daemon, in bytes.
-fn peak_bytes(pid: u32) -> u64 {
-    status_number(pid, "VmHWM").unwrap() * 1024
 }
 
 fn decode_peak(memory: &Value) -> u64 {
