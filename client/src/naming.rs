@@ -7,7 +7,7 @@ use crate::{picture_format::PictureFormat, slug::slug_or};
 /// The destination of the outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// Standard output.
+    /// The bytes go to standard output, for `-o -`.
     Stdout,
     /// This file. Several outputs get `-1`, `-2`… before the extension.
     File(PathBuf),

@@ -5,11 +5,11 @@ use std::path::Path;
 /// A picture format that can be both decoded and encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PictureFormat {
-    /// `.png`.
+    /// PNG, for names that end in `.png`.
     Png,
     /// `.jpg` or `.jpeg`.
     Jpeg,
-    /// `.webp`.
+    /// WebP, for names that end in `.webp`.
     Webp,
 }
 

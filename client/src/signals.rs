@@ -44,7 +44,7 @@ impl Interrupts {
         None
     }
 
-    /// Never returns.
+    /// Waits for ever: this system has no such signals.
     pub async fn next(&mut self) {
         std::future::pending().await
     }

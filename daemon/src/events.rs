@@ -24,7 +24,7 @@ use crate::budget::{Budget, Holder, Reservation};
 /// time. The events themselves are kept only while a listener is behind, and are reserved in the memory budget.
 const CHANNEL_CAPACITY_EVENTS: usize = (2 * BATCH_TASKS).next_power_of_two();
 
-/// One event.
+/// An event before it is filtered and numbered for its subscribers.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The event's number. It grows by one with each event since the daemon started.

@@ -65,7 +65,7 @@ pub struct Rooms {
     pub cache_limits: Recipient<SetCacheLimits>,
     /// Replaces the providers.
     pub providers: ProviderRooms,
-    /// Publishes events.
+    /// The hub through which `main` publishes events too.
     pub events: EventHub,
 }
 

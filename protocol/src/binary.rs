@@ -188,10 +188,10 @@ pub enum Incoming {
     Error {
         /// The id of the request; None if the daemon could not read it.
         id: Option<u64>,
-        /// The error.
+        /// Why the request was refused or failed.
         error: RpcError,
     },
-    /// An event.
+    /// An event of a subscription of this connection.
     Event(Box<Event>),
 }
 

@@ -85,7 +85,7 @@ pub struct StoryRedo {
 pub enum StoryPart {
     /// The spoken text.
     Voice,
-    /// The picture.
+    /// The picture of the shot.
     Picture,
     /// The clip that is made from the picture.
     Clip,

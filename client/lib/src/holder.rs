@@ -13,7 +13,7 @@ pub use self::process::Process;
 /// The daemon that holds a home's lock.
 #[derive(Debug)]
 pub struct Holder {
-    /// The process.
+    /// The process that holds the lock.
     pub process: Process,
     /// The path of its socket, as its lock file names it.
     pub socket: PathBuf,

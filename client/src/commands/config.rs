@@ -25,7 +25,7 @@ const EDITOR: &str = "vi";
 /// Timeout for requests to the daemon. They are optional, because the file can be checked without a daemon.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The action.
+/// The arguments of `reel config`: what to do with the file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel config edit")]
 pub struct Args {

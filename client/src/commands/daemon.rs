@@ -13,7 +13,7 @@ mod install;
 mod logs;
 mod stop;
 
-/// The action.
+/// The arguments of `reel daemon`: what to do with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel daemon restart")]
 pub struct Args {

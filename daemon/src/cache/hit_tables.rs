@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{disk_tier::DiskTier, index::Index, recent::Recent, verified::Verified};
 
-/// The tables.
+/// What the cache knows without asking the journal. All of it is lost at a restart and learnt again.
 #[derive(Debug, Default)]
 pub(super) struct HitTables {
     pub index: Index,

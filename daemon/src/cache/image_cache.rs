@@ -59,9 +59,9 @@ const HASHED_AT_ONCE: usize = 4;
 /// What the cache is built from.
 #[derive(Debug)]
 pub struct CacheParts {
-    /// The journal.
+    /// The journal, which has the rows of artifacts and cache entries.
     pub store: Store,
-    /// `<home>/artifacts`.
+    /// The directory of the files, `<home>/artifacts`.
     pub artifacts: PathBuf,
     /// The memory budget.
     pub budget: Budget,

@@ -28,7 +28,7 @@ use std::{
 
 use reel_protocol::Digest;
 
-/// All settings.
+/// The whole configuration, with defaults for what the file leaves out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
     /// The section `[tasks]`.

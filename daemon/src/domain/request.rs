@@ -83,7 +83,7 @@ impl ServiceRequest {
 /// A request for a video.
 #[derive(Debug, Clone)]
 pub struct VideoRequest {
-    /// The params.
+    /// The params as planned: checked, with defaults applied.
     pub params: VideoParams,
     /// The seed to use if the params name none.
     pub seed: u64,

@@ -99,7 +99,7 @@ pub struct RouterParts {
     pub services: ServiceStats,
     /// Stores files of clients.
     pub uploads: Uploads,
-    /// Makes thumbnails.
+    /// Makes the thumbnails that clients ask for.
     pub thumbnails: Thumbnails,
 }
 

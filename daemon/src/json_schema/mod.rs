@@ -75,7 +75,7 @@ pub struct JsonSchema(Value);
 pub struct SchemaFault {
     /// The JSON pointer of the fault in the schema. Empty for the schema as a whole.
     pub pointer: String,
-    /// The reason.
+    /// Why the schema cannot be used, as a message for people.
     pub reason: String,
     /// A hint how to correct it.
     pub hint: String,

@@ -21,7 +21,7 @@ const SHOWN_CHARS: usize = 60;
 pub struct Violation {
     /// The JSON pointer of the place in the value. Empty for the whole value.
     pub pointer: String,
-    /// The reason.
+    /// How the value breaks the schema, as the end of a sentence.
     pub reason: String,
 }
 

@@ -15,9 +15,9 @@ const SEARCH_INTERVAL: u32 = 60;
 /// The control groups of this process, up to the root.
 #[derive(Debug)]
 pub struct GroupTree {
-    /// `/proc/self/cgroup`.
+    /// The file that names the process's control group, `/proc/self/cgroup`.
     membership: PathBuf,
-    /// `/sys/fs/cgroup`.
+    /// The directory of all control groups, `/sys/fs/cgroup`.
     root: PathBuf,
     bounding: Vec<GroupDirectory>,
     /// Samples until the next search.

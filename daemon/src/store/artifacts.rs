@@ -119,9 +119,9 @@ pub fn touch(connection: &Connection, uses: &[(Digest, Timestamp)]) -> Result<()
 /// The numbers of rows and bytes that were dropped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Dropped artifacts.
+    /// The number of artifacts that were dropped.
     pub artifacts: u64,
-    /// Dropped cache entries.
+    /// The number of cache entries that were dropped with them.
     pub entries: u64,
     /// Size of the dropped artifacts, in bytes.
     pub bytes: u64,

@@ -25,7 +25,7 @@ pub enum StoreError {
     /// A file of the open journal was lost. From then on nothing can be written.
     #[error("the journal was lost while the daemon ran: {} was {lost}", path.display())]
     Lost {
-        /// The file.
+        /// The path of the file that cannot be used.
         path: PathBuf,
         /// How it was lost.
         lost: Lost,
@@ -57,7 +57,7 @@ pub enum StoreError {
     /// The database was made by a newer version.
     #[error("{} was made by a newer version (schema {found}, this one knows {known})", path.display())]
     Newer {
-        /// The database.
+        /// The path of the database.
         path: PathBuf,
         /// The schema of the database.
         found: i64,
@@ -67,7 +67,7 @@ pub enum StoreError {
     /// A file beside the database could not be handled.
     #[error("{}", path.display())]
     File {
-        /// The file.
+        /// The path of the file that cannot be used.
         path: PathBuf,
         /// The error of the system.
         #[source]

@@ -59,7 +59,7 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 /// An open journal.
 #[derive(Debug)]
 pub struct Opened {
-    /// The journal.
+    /// The opened journal, whose threads run.
     pub store: Store,
     /// The unfinished tasks and the counts, for the tracker.
     pub recovery: Recovery,

@@ -16,7 +16,7 @@ struct Flight {
     followers: Vec<TaskId>,
 }
 
-/// All flights.
+/// All flights, by their key and by their tasks.
 #[derive(Debug, Default)]
 pub struct Flights {
     by_key: HashMap<Key, Flight>,

@@ -31,7 +31,7 @@ pub struct Caller {
 pub struct SubmitTask {
     /// The sender. Tasks are scheduled fairly between client names.
     pub caller: Caller,
-    /// The task.
+    /// The task as the client sent it, not planned yet.
     pub spec: TaskSpec,
     /// The workflow that the task is a step of. None for a task that a client submits.
     pub step: Option<StepOf>,
@@ -48,7 +48,7 @@ pub struct TryTask {
 /// How a task would run.
 #[derive(Debug)]
 pub struct Trial {
-    /// Its plan.
+    /// How the task would run if it were submitted now.
     pub plan: Plan,
     /// Its cached result. None if the cache has none, or if the task does not read the cache.
     pub cached: Option<Arc<Made>>,
@@ -58,7 +58,7 @@ pub struct Trial {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<SubmitBatchResult, TaskRefusal>")]
 pub struct SubmitBatch {
-    /// The sender.
+    /// The client that sends the request.
     pub caller: Caller,
     /// Identifies the request, so that it can be repeated: a repeat returns the tasks that were accepted the first time.
     pub request_id: Option<String>,
@@ -66,7 +66,7 @@ pub struct SubmitBatch {
     pub name: Option<String>,
     /// The batch to append to. None for a new batch.
     pub batch: Option<BatchId>,
-    /// The tasks.
+    /// The tasks in the order of the request, not planned yet.
     pub specs: Vec<TaskSpec>,
 }
 
@@ -78,9 +78,9 @@ pub type ClientGone = oneshot::Receiver<()>;
 #[derive(Debug, Message)]
 #[rtype(result = "Result<TaskView, TaskRefusal>")]
 pub struct CallService {
-    /// The sender.
+    /// The client that sends the request.
     pub caller: Caller,
-    /// The task.
+    /// The task as the client sent it, not planned yet.
     pub spec: TaskSpec,
     /// Longest wait. None for no limit.
     pub timeout: Option<Duration>,
@@ -142,7 +142,7 @@ pub enum Decision {
 pub struct DecideTask {
     /// The task's id.
     pub id: TaskId,
-    /// The decision.
+    /// What is to become of the task.
     pub decision: Decision,
 }
 

@@ -54,7 +54,7 @@ const READERS: usize = 4;
 /// The parts of the daemon that the tracker uses.
 #[derive(Debug, Clone)]
 pub struct TrackerParts {
-    /// The journal.
+    /// The journal, in which every transition is committed.
     pub store: Store,
     /// The content of the journal, if it was read when the journal was opened. If None, the tracker reads it.
     pub recovery: Option<Recovery>,
@@ -62,7 +62,7 @@ pub struct TrackerParts {
     pub artifacts: Arc<Path>,
     /// Plans how tasks would run.
     pub plan: Arc<dyn PlanTasks>,
-    /// Runs attempts.
+    /// Runs the attempts of tasks, each as a future of its own.
     pub run: Arc<dyn RunTasks>,
     /// Looks results up in the cache.
     pub look_up: Recipient<LookUp>,

@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub(super) struct Copied {
     /// The path of the file.
     pub path: PathBuf,
-    /// The copy.
+    /// The copy of the file, on the disk of the artifacts or in memory.
     pub spooled: Spooled,
     /// Whether its first bytes are those of a picture.
     pub is_picture: bool,

@@ -41,7 +41,7 @@ pub enum PutError {
     /// The file could not be opened or read, or its copy could not be written.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file as the client named it.
         path: PathBuf,
         /// The error of the system.
         #[source]
@@ -50,7 +50,7 @@ pub enum PutError {
     /// It is a link, a directory, a pipe or a device.
     #[error("{} is no regular file, but {what}", path.display())]
     NotRegular {
-        /// The file.
+        /// The path of the file as the client named it.
         path: PathBuf,
         /// The kind of the file.
         what: &'static str,
@@ -64,7 +64,7 @@ pub enum PutError {
     /// It is too large.
     #[error("{} has more than {limit_bytes} bytes", path.display())]
     TooLarge {
-        /// The file.
+        /// The path of the file as the client named it.
         path: PathBuf,
         /// Largest size that is accepted, in bytes.
         limit_bytes: u64,

@@ -13,15 +13,15 @@ pub const EVENT: &str = "event";
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
-    /// Tasks.
+    /// Tasks: each change, progress, partial result and removal.
     Task,
-    /// Memory.
+    /// Memory: each change of the level, and bytes that were reclaimed.
     Memory,
-    /// The cache.
+    /// The cache: evicted artifacts, and files that were found damaged or missing.
     Cache,
-    /// Providers.
+    /// Providers: why one takes no requests now, and that it takes them again.
     Provider,
-    /// The daemon.
+    /// The daemon: that it stops, and that its configuration was read again.
     Daemon,
     /// A topic that this version of the crate does not know. A subscription that names one is refused with `invalid_params`.
     #[serde(other)]

@@ -125,7 +125,7 @@ methods! {
     TaskRemove = "task.remove": TaskIdParams => Empty;
     /// Starts no new task until `queue.resume` or the next start of the daemon. Running tasks go on.
     QueuePause = "queue.pause": Empty => Empty;
-    /// Ends `queue.pause`.
+    /// Ends `queue.pause`, so that queued tasks start again.
     QueueResume = "queue.resume": Empty => Empty;
     /// Reads a part of an artifact's bytes.
     ArtifactRead = "artifact.read": ArtifactReadParams => ArtifactReadResult {

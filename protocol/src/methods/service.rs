@@ -215,7 +215,7 @@ pub struct VoicesOfProvider {
     pub note: Option<String>,
 }
 
-/// One voice.
+/// A voice that `voice.speak` may name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VoiceInfo {

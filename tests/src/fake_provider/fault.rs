@@ -23,7 +23,7 @@ pub enum Fault {
     },
     /// Status 429 `insufficient_quota`. A retry cannot succeed.
     InsufficientQuota,
-    /// Status 500.
+    /// Status 500 `server_error`, as of a service that failed for a moment.
     ServerError,
     /// Status 503 without a `Retry-After`.
     Unavailable,
@@ -94,11 +94,11 @@ pub enum Fault {
     Answered {
         /// The status code.
         status: u16,
-        /// The `Content-Type`.
+        /// The value of the header `Content-Type`.
         media_type: &'static str,
-        /// Additional headers.
+        /// Headers that are sent beside it.
         headers: Vec<(&'static str, String)>,
-        /// The body.
+        /// The bytes of the body, sent as they are.
         body: Vec<u8>,
     },
     /// These bytes are sent as head and body, and then the connection is closed.
@@ -125,11 +125,11 @@ impl Fault {
 /// The formats in which services say when to retry.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RetryAfter {
-    /// `Retry-After: 2`.
+    /// Whole seconds, such as `Retry-After: 2`.
     Seconds(u64),
-    /// `Retry-After: 0.25`.
+    /// Seconds with a fraction, such as `Retry-After: 0.25`.
     Float(f64),
-    /// `retry-after-ms: 250`.
+    /// Milliseconds, such as `retry-after-ms: 250`.
     Milliseconds(u64),
     /// `Retry-After: Tue, 24 Nov 2026 06:00:00 GMT`: a date this long after the server's current time. The format has whole seconds.
     DateIn(Duration),
@@ -137,7 +137,7 @@ pub enum RetryAfter {
     DatePast,
     /// `Retry-After: soon`, which is not valid in any standard.
     Nonsense,
-    /// No header.
+    /// The answer does not say when to come back.
     Absent,
 }
 

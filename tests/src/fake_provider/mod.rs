@@ -50,7 +50,7 @@ use crate::wait::eventually;
 /// How good responses deliver their pictures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// As `b64_json`.
+    /// The answer has the pictures as base64, in `b64_json`.
     #[default]
     Base64,
     /// As `url` with this server's address.

@@ -69,11 +69,11 @@ pub struct FilmRecord {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ShotRecord {
-    /// Its voice.
+    /// The voice of the shot; None if none was made yet.
     pub voice: Option<StageRecord>,
-    /// Its picture.
+    /// The picture of the shot; None if none was made yet.
     pub picture: Option<StageRecord>,
-    /// Its clip.
+    /// The animated clip of the shot; None if none was made yet.
     pub clip: Option<StageRecord>,
     /// Its rendered video.
     pub render: Option<StageRecord>,

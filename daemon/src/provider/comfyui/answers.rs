@@ -126,7 +126,7 @@ struct Queue {
 /// Where a job is in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// It runs.
+    /// The server works on the job.
     Running,
     /// It waits, and so many jobs are before it.
     Pending(usize),

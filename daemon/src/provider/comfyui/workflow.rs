@@ -58,7 +58,7 @@ pub struct Slot {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub enum Pointers {
-    /// One pointer.
+    /// The JSON pointer of the only input that takes the value.
     One(String),
     /// Several pointers, all of which get the value.
     Several(Vec<String>),

@@ -37,7 +37,7 @@ pub enum Effect {
     Load {
         /// The request that caused it.
         request: RequestId,
-        /// The task.
+        /// The id of the task that the effect concerns.
         id: TaskId,
         /// The decision that is to be made about it.
         decision: crate::tasks::Decision,
@@ -58,7 +58,7 @@ pub enum Effect {
     },
     /// Answer a request.
     Answer {
-        /// The request.
+        /// The number of the request that is answered.
         request: RequestId,
         /// The answer. The rows that it depends on are committed.
         answer: Answer,
@@ -204,7 +204,7 @@ pub enum Write {
     Remove {
         /// The request to answer.
         request: RequestId,
-        /// The task.
+        /// The id of the task that the effect concerns.
         id: TaskId,
     },
     /// Removes the oldest finished tasks from the history.

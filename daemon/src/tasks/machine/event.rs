@@ -67,7 +67,7 @@ pub enum Event {
         request: RequestId,
         /// The task, finished or not.
         id: TaskId,
-        /// The decision.
+        /// What is to become of the task.
         decision: Decision,
     },
     /// A person or a program removes a finished task from the history.
@@ -99,7 +99,7 @@ pub enum Event {
     },
     /// An attempt that is about to fail was charged for. Its task keeps the cost, and later costs are added to it.
     Charged {
-        /// The attempt.
+        /// The number of the attempt, unique in this process.
         run: RunId,
         /// The cost that the provider reports.
         cost: Cost,
@@ -115,7 +115,7 @@ pub enum Event {
     },
     /// An attempt reports its progress.
     Progress {
-        /// The attempt.
+        /// The number of the attempt, unique in this process.
         run: RunId,
         /// From 0 to 1.
         fraction: f64,
@@ -124,30 +124,30 @@ pub enum Event {
     },
     /// An attempt reports a piece of its result.
     Showed {
-        /// The attempt.
+        /// The number of the attempt, unique in this process.
         run: RunId,
-        /// The piece.
+        /// The piece of a text, or the preview of a picture.
         piece: Piece,
     },
     /// An attempt reports the remote job that its provider holds for it, or with `None` that it holds none any more.
     RememberJob {
         /// The request to answer, after the commit.
         request: RequestId,
-        /// The attempt.
+        /// The number of the attempt, unique in this process.
         run: RunId,
         /// The remote job.
         job: Option<RemoteJob>,
     },
     /// The answer of the cache for an attempt that is about to begin.
     LookedUp {
-        /// The attempt.
+        /// The number of the attempt, unique in this process.
         run: RunId,
         /// The cached result. `None` for a miss.
         found: Option<Arc<Made>>,
     },
     /// An attempt has ended.
     Ended {
-        /// The attempt.
+        /// The number of the attempt, unique in this process.
         run: RunId,
         /// How it ended.
         end: AttemptEnd,
@@ -163,7 +163,7 @@ pub enum Event {
     Loaded {
         /// The request to answer.
         request: RequestId,
-        /// The task.
+        /// The id of the task that the event concerns.
         id: TaskId,
         /// The decision that is to be made about it.
         decision: Decision,
@@ -240,7 +240,7 @@ pub enum WaitOn {
     Tasks(Vec<TaskId>),
     /// All tasks of a batch that exists.
     Batch {
-        /// The batch.
+        /// The id of the batch that is waited for.
         batch: BatchId,
         /// Whether a task of it is settled already. Only a wait for any task needs this.
         has_settled: bool,

@@ -12,7 +12,7 @@ pub enum Todo {
     Decide {
         /// The request to answer.
         request: RequestId,
-        /// The decision.
+        /// What is to become of the task.
         decision: Decision,
     },
     /// Remove the task from the history.
@@ -52,7 +52,7 @@ pub enum Todo {
     Remember {
         /// The request to answer.
         request: RequestId,
-        /// The attempt.
+        /// The number of the attempt, unique in this process.
         run: RunId,
     },
     /// Queue the task with this plan, in which the outputs that its params refer to are filled in.

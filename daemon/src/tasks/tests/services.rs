@@ -1,4 +1,4 @@
-//! Fake services.
+//! Services for the tests of the tracker: they succeed, fail or wait as a test says.
 
 use std::sync::{Arc, Mutex};
 

@@ -24,7 +24,7 @@ pub(super) enum Voice<'a> {
 pub(super) enum Visual<'a> {
     /// A picture, over which the camera moves.
     Picture(&'a Output),
-    /// A clip.
+    /// A video, which is fitted to the length of the shot.
     Clip(&'a Output),
     /// The step that makes it has not ended.
     Pending,

@@ -24,7 +24,7 @@ use crate::wait::eventually;
 pub struct ComfyPost {
     /// The id of the job.
     pub id: String,
-    /// The nodes.
+    /// The nodes of the workflow, by their ids, as they were posted.
     pub graph: Value,
     /// The number of restarts of the server before it.
     pub life: usize,
@@ -236,7 +236,7 @@ impl FakeComfyui {
         self.shared.switches().lost_requests = count;
     }
 
-    /// Refuses websockets.
+    /// Answers websockets with 404 from now on.
     pub fn refuse_sockets(&self) {
         self.shared.switches().has_no_socket = true;
     }
