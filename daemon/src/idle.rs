@@ -18,7 +18,8 @@ pub async fn for_long(rooms: &Rooms) {
     loop {
         tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
         let is_idle = rooms.counts.send(GetTaskCounts).await.is_ok_and(|counts| counts.is_idle);
-        if !is_idle || rooms.router.open_connections() > 0 {
+        // A server that was started is stopped by this daemon, because the next one may come much later.
+        if !is_idle || rooms.router.open_connections() > 0 || rooms.providers.will_stop_a_server() {
             worked = Instant::now();
         }
         if worked.max(rooms.router.last_activity()).elapsed() >= IDLE {

@@ -16,9 +16,11 @@ use crate::{
     domain::{ProviderProfile, RemoteJob},
     events::EventHub,
     ipc::{Recipients, Router, RouterParts},
-    memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
+    memory::{Budget, MemoryParts, MemorySupervisor, PressureChanged, SetMemoryLimits, sample::Sampler},
     notices::Notices,
-    provider::{GateLimits, Instance, InstanceFactory, Permits, ProviderGateway, SetInstances},
+    provider::{
+        GateLimits, Instance, InstanceFactory, Keeper, Machines, Permits, ProviderGateway, SetInstances,
+    },
     service::{Planner, ServiceParts, ServiceStats, Services},
     store::{Recovery, Store},
     tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
@@ -80,6 +82,11 @@ pub struct ProviderRooms {
 }
 
 impl ProviderRooms {
+    /// Whether reel has started a server that it will stop.
+    pub fn will_stop_a_server(&self) -> bool {
+        self.factory.will_stop_a_server()
+    }
+
     /// Replaces the instances by those of another configuration. Attempts in flight end with the former instances.
     pub async fn configure(&self, config: &Config) {
         let instances = self.factory.build(config);
@@ -150,7 +157,7 @@ fn start_memory(
     config: &Config,
     budget: &Budget,
     level: watch::Sender<MemoryLevel>,
-    tracker: &Addr<TaskTracker>,
+    listeners: Vec<Recipient<PressureChanged>>,
     cache: &Addr<ImageCache>,
     events: &EventHub,
 ) -> anyhow::Result<Addr<MemorySupervisor>> {
@@ -159,7 +166,7 @@ fn start_memory(
         budget: budget.clone(),
         source: Box::new(Sampler::new()?),
         reclaimers: vec![("cache", cache.clone().recipient())],
-        listeners: vec![tracker.clone().recipient()],
+        listeners,
         level,
         events: events.clone(),
     });
@@ -218,12 +225,14 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
     let (cache, shelver) = start_cache(parts);
 
     let runs = locations.home.join("runs");
-    let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), &runs, shelver.clone());
+    let machines = Machines::of_home(&locations.home);
+    let factory =
+        InstanceFactory::new(&budget, artifacts.to_path_buf(), &runs, shelver.clone(), machines.clone());
     let journaled = recovery.unfinished.iter().filter_map(|task| task.remote_id.as_ref());
     factory.remember_jobs(journaled.filter_map(|id| RemoteJob::decode(&id.0)));
     let instances = factory.build(&config);
     let (permits, profiles) = (Permits::new(limits(&instances), events.clone()), profiles(&instances));
-    let gateway = ProviderGateway::new(instances, permits.clone()).start();
+    let gateway = ProviderGateway::new(instances, permits.clone(), machines.clone()).start();
     let stats = ServiceStats::of(profiles.clone());
 
     let workflows = Workflows::new(Arc::new(services(&gateway, &cache, shelver, &stats)));
@@ -242,8 +251,11 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
         limits: task_limits(&config.tasks),
     })
     .start();
+    let keeper = Keeper::new(machines, permits.clone(), tracker.clone().recipient(), &locations.home);
+    actix::spawn(keeper.run());
     workflows.connect(workflow_handles(&tracker, &cache, &store, &artifacts, &budget));
-    let memory = start_memory(&config, &budget, level, &tracker, &cache, &events)?;
+    let listeners = vec![tracker.clone().recipient(), gateway.clone().recipient()];
+    let memory = start_memory(&config, &budget, level, listeners, &cache, &events)?;
     let providers = ProviderRooms {
         factory,
         permits,

@@ -3,8 +3,8 @@
 use reel_protocol::{
     Timestamp,
     methods::{
-        Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderInfo, ProviderList,
-        ProviderModels, ProviderModelsParams, ProviderVoices, ProviderVoicesParams, VoiceInfo,
+        Empty, MachineInfo, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderInfo,
+        ProviderList, ProviderModels, ProviderModelsParams, ProviderVoices, ProviderVoicesParams, VoiceInfo,
         VoicesOfProvider,
     },
 };
@@ -190,11 +190,31 @@ fn models(provider: &ProviderInfo) -> String {
 
 /// Returns whether the provider accepts requests, and if not, why.
 fn standing(provider: &ProviderInfo) -> String {
-    match provider.wait_reason {
+    let standing = match provider.wait_reason {
         None => "ready".to_owned(),
         Some(reason) => {
             let words = why::provider(reason, provider.waits_until, Timestamp::now());
             words.strip_prefix("is ").map(str::to_owned).unwrap_or(words)
         }
+    };
+    match &provider.machine {
+        Some(machine) => format!("{standing}; {}", of_machine(machine)),
+        None => standing,
+    }
+}
+
+/// Returns what reel has done with the provider's server.
+fn of_machine(machine: &MachineInfo) -> String {
+    let words = match machine.state.as_str() {
+        "starting" => "reel is starting it",
+        "start_failed" => "reel could not start it",
+        "started" => "reel has started it",
+        "stopping" => "reel is stopping it",
+        "stopped" => "reel has stopped it",
+        other => other,
+    };
+    match &machine.detail {
+        Some(detail) => format!("{words} ({detail})"),
+        None => words.to_owned(),
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod keys;
 mod kind;
+mod machine;
 mod price;
 mod provider;
 mod section;
@@ -17,6 +18,7 @@ mod walk;
 pub use self::{
     error::{ConfigError, Problem},
     kind::{KindConfig, KindSection, Kinds, RemoteConfig, Settings},
+    machine::{MachineConfig, StopConfig},
     provider::ProviderConfig,
     section::Section,
 };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    KindConfig, KindSection, Section,
+    KindConfig, KindSection, MachineConfig, Section,
+    machine::machine,
     price::price,
     walk::{Walk, kind_of, shown},
 };
@@ -30,6 +31,9 @@ const KEYS: &[&str] = &[
     "rank",
     "billing",
     "price",
+    "start",
+    "stop",
+    "stop_after_idle_s",
 ];
 /// Kinds that a later version will have.
 const LATER_KINDS: &[&str] = &["gemini", "stability", "adapter", "pollinations"];
@@ -59,6 +63,8 @@ pub struct ProviderConfig {
     pub is_paid: bool,
     /// The prices of its results, if the file has them.
     pub price: Option<Price>,
+    /// How its server is started and stopped. None if reel does neither.
+    pub machine: Option<MachineConfig>,
 }
 
 impl ProviderConfig {
@@ -176,6 +182,7 @@ fn read(
         rank: section.whole("rank", 0..=1_000_000).unwrap_or(DEFAULT_RANK),
         is_paid: is_paid(kind, section),
         price: price(section, rates),
+        machine: machine(section, own.as_ref().is_none_or(|own| own.remote.is_some())),
         own: own?,
     })
 }

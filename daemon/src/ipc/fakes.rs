@@ -345,5 +345,6 @@ fn provider() -> ProviderInfo {
         address: None,
         wait_reason: None,
         waits_until: None,
+        machine: None,
     }
 }

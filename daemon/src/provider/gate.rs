@@ -141,6 +141,8 @@ pub struct Gate {
     unreached_until: Option<Instant>,
     /// The pauses and circuits of the models for which an attempt has been judged.
     models: BTreeMap<Model, ModelGate>,
+    /// Whether no attempt may begin because the server is being stopped.
+    is_closed: bool,
 }
 
 impl Gate {
@@ -155,6 +157,7 @@ impl Gate {
             unreached: 0,
             unreached_until: None,
             models: BTreeMap::new(),
+            is_closed: false,
         }
     }
 
@@ -176,6 +179,16 @@ impl Gate {
         self.models.clear();
     }
 
+    /// Lets no attempt begin, or lets them begin again.
+    pub const fn set_closed(&mut self, is_closed: bool) {
+        self.is_closed = is_closed;
+    }
+
+    /// Records that a connection can be made, as was found without an attempt.
+    pub const fn reached(&mut self) {
+        (self.unreached, self.unreached_until) = (0, None);
+    }
+
     /// Returns the number of permits in use.
     pub fn running(&self) -> u32 {
         self.out.values().filter(|attempt| !attempt.is_answered).count() as u32
@@ -183,7 +196,7 @@ impl Gate {
 
     /// Returns why no attempt with this model may begin at `now`; None if one may.
     pub fn shut(&self, model: &Model, now: Instant) -> Option<Shut> {
-        if self.running() >= self.limits.max_concurrent {
+        if self.is_closed || self.running() >= self.limits.max_concurrent {
             return Some(Shut::Busy);
         }
         self.closed(model, now)

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, MessageResult, ResponseFuture};
 use reel_protocol::{
     ErrorCode,
-    methods::{ProviderCheckResult, ProviderInfo},
+    methods::{MemoryLevel, ProviderCheckResult, ProviderInfo},
 };
 use tokio::task::JoinError;
 
 use super::{
-    CheckProvider, Generate, GenerateError, Generated, GetProviders, Instance, Permits, SetInstances, Shut,
-    permits::wall_time,
+    CheckProvider, Generate, GenerateError, Generated, GetProviders, Instance, Machines, Permits,
+    SetInstances, Shut, permits::wall_time,
 };
-use crate::domain::{Class, Failure, Target};
+use crate::{
+    domain::{Class, Failure, Target},
+    memory::PressureChanged,
+};
 
 /// Most messages in the mailbox. Permits let far fewer calls through.
 const MAILBOX: usize = 1_024;
@@ -25,12 +28,13 @@ const MAILBOX: usize = 1_024;
 pub struct ProviderGateway {
     instances: Vec<Instance>,
     permits: Permits,
+    machines: Machines,
 }
 
 impl ProviderGateway {
-    /// Returns a gateway with these instances, which are in the order of selection.
-    pub fn new(instances: Vec<Instance>, permits: Permits) -> Self {
-        Self { instances, permits }
+    /// Returns a gateway with these instances, which are in the order of selection. `machines` has the servers that reel starts and stops.
+    pub fn new(instances: Vec<Instance>, permits: Permits, machines: Machines) -> Self {
+        Self { instances, permits, machines }
     }
 
     pub(super) fn instances(&self) -> &[Instance] {
@@ -79,6 +83,22 @@ impl Handler<SetInstances> for ProviderGateway {
     }
 }
 
+/// Providers whose servers do nothing are asked to free memory when it is critically short.
+impl Handler<PressureChanged> for ProviderGateway {
+    type Result = ();
+
+    fn handle(&mut self, PressureChanged { level, .. }: PressureChanged, _: &mut Self::Context) {
+        if level != MemoryLevel::Critical {
+            return;
+        }
+        for instance in &self.instances {
+            if self.permits.usage(&instance.profile.name).0 == 0 {
+                actix::spawn(Arc::clone(&instance.provider).free_memory());
+            }
+        }
+    }
+}
+
 impl Handler<CheckProvider> for ProviderGateway {
     type Result = ResponseFuture<Option<ProviderCheckResult>>;
 
@@ -102,6 +122,7 @@ impl Handler<GetProviders> for ProviderGateway {
                 max_concurrent,
                 wait_reason: shut.map(Shut::reason),
                 waits_until: shut.and_then(Shut::until).map(wall_time),
+                machine: self.machines.info(name),
                 ..instance.info()
             }
         };
@@ -123,6 +144,8 @@ fn lost_call(error: &JoinError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures_util::future::{LocalBoxFuture, ready};
     use reel_protocol::ImageParams;
     use tokio::sync::watch;
@@ -131,12 +154,15 @@ mod tests {
     use crate::{
         cache::Fresh,
         domain::{ImageRequest, JobSink, ProgressSink, ProviderProfile, ServiceRequest},
+        events::EventHub,
         provider::{GateLimits, Provider},
     };
 
     /// A provider for tests that succeeds at once and returns no files.
-    #[derive(Debug)]
-    struct Idle;
+    #[derive(Debug, Default)]
+    struct Idle {
+        freed: Arc<AtomicUsize>,
+    }
 
     impl Provider for Idle {
         fn generate(
@@ -149,6 +175,11 @@ mod tests {
         fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
             Box::pin(ready(ProviderCheckResult { is_usable: true, detail: "idle".to_owned() }))
         }
+
+        fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
+            self.freed.fetch_add(1, Ordering::Relaxed);
+            Box::pin(ready(()))
+        }
     }
 
     fn instance(name: &str) -> Instance {
@@ -157,7 +188,7 @@ mod tests {
             limits: GateLimits { max_concurrent: 1, requests_per_minute: None },
             address: None,
             api_key: None,
-            provider: Arc::new(Idle),
+            provider: Arc::new(Idle::default()),
         }
     }
 
@@ -180,8 +211,28 @@ mod tests {
     }
 
     #[actix::test]
+    async fn only_providers_without_a_call_free_memory_and_only_when_it_is_critical() {
+        let freed = <[Arc<AtomicUsize>; 2]>::default();
+        let names = ["busy", "idle"];
+        let instances = names.iter().zip(&freed).map(|(name, freed)| {
+            let provider = Arc::new(Idle { freed: Arc::clone(freed) });
+            Instance { provider, ..instance(name) }
+        });
+        let limits = GateLimits { max_concurrent: 1, requests_per_minute: None };
+        let permits = Permits::new(names.map(|name| (name.into(), limits)), EventHub::default());
+        let _call = permits.try_acquire(&Target { provider: "busy".into(), model: None }).unwrap();
+        let gateway = ProviderGateway::new(instances.collect(), permits, Machines::default()).start();
+        for level in [MemoryLevel::Normal, MemoryLevel::High, MemoryLevel::Critical, MemoryLevel::Normal] {
+            gateway.send(PressureChanged { level, resident_bytes: 1 }).await.unwrap();
+        }
+        let counts = freed.map(|freed| freed.load(Ordering::Relaxed));
+        assert_eq!(counts, [0, 1]);
+    }
+
+    #[actix::test]
     async fn a_call_goes_to_the_instance_that_it_names_and_waits_where_that_has_gone() {
-        let gateway = ProviderGateway::new(vec![instance("studio")], Permits::default()).start();
+        let gateway =
+            ProviderGateway::new(vec![instance("studio")], Permits::default(), Machines::default()).start();
         assert!(gateway.send(call("studio")).await.unwrap().is_ok());
         let check = gateway.send(CheckProvider("studio".to_owned())).await.unwrap();
         assert_eq!(check.map(|check| check.detail).as_deref(), Some("idle"));

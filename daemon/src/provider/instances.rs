@@ -18,6 +18,7 @@ use super::{
         ffmpeg::{self, Ffmpeg},
     },
     known_jobs::KnownJobs,
+    machine::Machines,
 };
 use crate::{
     cache::{Shelver, Spools},
@@ -70,6 +71,7 @@ impl Instance {
             address: self.address.clone(),
             wait_reason: None,
             waits_until: None,
+            machine: None,
         }
     }
 }
@@ -85,13 +87,20 @@ pub struct InstanceFactory {
     /// The HTTP client of the newest configuration. A reload with equal limits keeps it, and so its open connections.
     http: Arc<Mutex<Option<Http>>>,
     known_jobs: KnownJobs,
+    machines: Machines,
     draft: Instance,
 }
 
 impl InstanceFactory {
     /// Returns a factory whose instances reserve their memory in `budget`. Files arrive in `artifacts`, which is `<home>/artifacts`, and programs run
-    /// in `runs`.
-    pub fn new(budget: &Budget, artifacts: PathBuf, runs: &Path, shelver: Shelver) -> Self {
+    /// in `runs`. `machines` has the servers that reel starts and stops.
+    pub fn new(
+        budget: &Budget,
+        artifacts: PathBuf,
+        runs: &Path,
+        shelver: Shelver,
+        machines: Machines,
+    ) -> Self {
         let spools = Spools::new(artifacts);
         let commands = CommandRunner::new(Launcher::this_executable(), runs, budget.clone());
         Self {
@@ -103,7 +112,13 @@ impl InstanceFactory {
             shelver,
             http: Arc::default(),
             known_jobs: KnownJobs::default(),
+            machines,
         }
+    }
+
+    /// Whether reel has started a server that it will stop.
+    pub fn will_stop_a_server(&self) -> bool {
+        self.machines.will_stop_one()
     }
 
     /// Notes the jobs that unfinished tasks of the journal have at their services, so that the search for a lost job takes none of them.
@@ -118,6 +133,7 @@ impl InstanceFactory {
     /// Returns the configured instances in the order of selection. The embedded ones follow: `espeak-ng` if it is needed, `ffmpeg` if it is
     /// installed, and `draft`.
     pub fn build(&self, config: &Config) -> Vec<Instance> {
+        self.machines.configure(&config.providers);
         let equipment = Equipment {
             http: self.http(http_limits(&config.http)),
             patience: Duration::from_secs(config.http.fetch_s.into()),
@@ -126,6 +142,7 @@ impl InstanceFactory {
             inspector: self.inspector.clone(),
             commands: self.commands.clone(),
             known_jobs: self.known_jobs.clone(),
+            machines: self.machines.clone(),
             budget: self.budget.clone(),
         };
         let configured = config.providers.iter().filter_map(|provider| {

@@ -7,7 +7,7 @@ use reel_protocol::methods::{PlannedRequest, ProviderCheckResult, VoiceInfo};
 
 use super::{
     Generate, GenerateError, Generated, Http, Inspector, command::CommandRunner, kinds::KINDS,
-    known_jobs::KnownJobs,
+    known_jobs::KnownJobs, machine::Machines,
 };
 use crate::{
     cache::{Shelver, Spools},
@@ -72,6 +72,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(ready(Ok(VoiceList::none("it has no voices to choose from"))))
     }
 
+    /// Asks the service to free memory that it does not need now, such as that of a loaded model. The gateway calls this when the memory of this
+    /// machine is critically short and no call of the provider runs. Failures are logged only.
+    fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
+        Box::pin(ready(()))
+    }
+
     /// Returns the requests that would be sent for this work, with secrets masked. Empty for providers that send none over the network.
     fn requests(&self, _: &ServiceRequest) -> Vec<PlannedRequest> {
         Vec::new()
@@ -109,6 +115,8 @@ pub struct Equipment {
     pub inspector: Inspector,
     /// The remote jobs that this daemon process has submitted or found.
     pub known_jobs: KnownJobs,
+    /// The servers that reel starts and stops, to which calls report.
+    pub machines: Machines,
     /// Runs the programs of the kind `command`.
     pub commands: CommandRunner,
     /// The memory budget in which attempts reserve all that they hold.

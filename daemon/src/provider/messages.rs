@@ -89,6 +89,11 @@ pub struct PreviewRequests {
     pub request: ServiceRequest,
 }
 
+/// Asks the tracker whether an unfinished task runs at this provider or waits for it.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct IsWanted(pub Arc<str>);
+
 /// Replaces all instances. They are in the order of selection.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -15,6 +15,7 @@ mod kind;
 mod kinds;
 mod known_jobs;
 mod listings;
+mod machine;
 mod messages;
 mod notes;
 mod permits;
@@ -31,8 +32,9 @@ pub use self::{
     instances::{Instance, InstanceFactory},
     kind::{Equipment, Kind, Provider, VoiceList, kind_sections},
     kinds::KINDS,
+    machine::{Keeper, Machines},
     messages::{
-        CheckProvider, Generate, GenerateError, Generated, GetProviders, ListModels, ListVoices,
+        CheckProvider, Generate, GenerateError, Generated, GetProviders, IsWanted, ListModels, ListVoices,
         PreviewRequests, SetInstances,
     },
     permits::{Permit, Permits},

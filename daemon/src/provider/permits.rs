@@ -73,6 +73,22 @@ impl Permits {
         self.gates().get(&target.provider).is_some_and(|gate| gate.is_down(&target.model, Instant::now()))
     }
 
+    /// Lets no attempt begin at the provider because its server is being stopped, or lets them begin again.
+    pub fn set_closed(&self, provider: &str, is_closed: bool) {
+        if let Some(gate) = self.gates().get_mut(provider) {
+            gate.set_closed(is_closed);
+        }
+        self.0.given_back.notify_one();
+    }
+
+    /// Lets attempts begin at once, because the provider's server can be reached.
+    pub fn reopen(&self, provider: &str) {
+        if let Some(gate) = self.gates().get_mut(provider) {
+            gate.reached();
+        }
+        self.set_closed(provider, false);
+    }
+
     /// Returns a permit if an attempt may begin now.
     pub fn try_acquire(&self, target: &Target) -> Option<Permit> {
         let ticket = self.gates().get_mut(&target.provider)?.take(&target.model, Instant::now()).ok()?;

@@ -238,6 +238,9 @@ impl RemoteProvider {
             asked = asking => asked,
         };
         let verdict = asked.as_ref().map_or_else(|failure| failure.class.into(), |_| Verdict::Answered);
+        if verdict == Verdict::Answered {
+            self.equipment.machines.reached(&self.config.name);
+        }
         // Any other failure before the request left says nothing about the provider.
         if let Some(permit) = permit.filter(|_| has_left.get() || verdict == Verdict::Unreached) {
             permit.judge(verdict);

@@ -34,7 +34,7 @@ use crate::{
     disk::FreeSpaceCache,
     events::EventHub,
     memory::PressureChanged,
-    provider::Permits,
+    provider::{IsWanted, Permits},
     store::{Recovery, Store},
 };
 
@@ -314,6 +314,14 @@ impl StreamHandler<Returned> for TaskTracker {
             Returned::Ended(run, end) => self.ended(ctx, run, end),
             Returned::Gone(request) => self.gone(ctx, request),
         }
+    }
+}
+
+impl Handler<IsWanted> for TaskTracker {
+    type Result = bool;
+
+    fn handle(&mut self, IsWanted(provider): IsWanted, _: &mut Self::Context) -> bool {
+        self.machine.is_wanted(&provider)
     }
 }
 

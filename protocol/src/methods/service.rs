@@ -148,6 +148,21 @@ pub struct ProviderInfo {
     /// When that ends by itself; null if an attempt may begin, or if something else ends it, such as a permit that is given back.
     #[serde(default)]
     pub waits_until: Option<Timestamp>,
+    /// What reel has done with the server that its section says how to start; null if there is no such server, or if reel has not started it.
+    #[serde(default)]
+    pub machine: Option<MachineInfo>,
+}
+
+/// A server that reel starts when a task wants it, and stops when it was idle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MachineInfo {
+    /// `starting` until it can be reached, `start_failed`, `started`, `stopping` or `stopped`.
+    pub state: String,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// Why the command that starts or stops it failed; null if none has.
+    pub detail: Option<String>,
 }
 
 /// The params of `provider.check`.

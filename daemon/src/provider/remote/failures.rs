@@ -68,7 +68,15 @@ impl RemoteProvider {
             SendError::Closed(_) | SendError::Late(_) => self.lost(&error.to_string()),
             SendError::Forbidden(reason) => self.not_answered(SendError::NotSent(reason.as_str().into())),
             SendError::NotSent(Unreached { reason, remedy }) => {
-                let message = format!("{} at {} cannot be reached: {reason}", self.config.name, self.host());
+                let machines = &self.equipment.machines;
+                machines.unreached(&self.config.name);
+                let start = machines.remedy(&self.config.name).map(|what| format!("; {what}"));
+                let message = format!(
+                    "{} at {} cannot be reached: {reason}{}",
+                    self.config.name,
+                    self.host(),
+                    start.unwrap_or_default()
+                );
                 let hint = format!(
                     "is it running? reel providers check {} asks it; the task waits until it can be reached",
                     self.config.name
@@ -119,6 +127,10 @@ impl RemoteProvider {
         key: Option<&Secret>,
     ) -> Failure {
         let Refusal { class, message } = refusal;
+        let class = match class {
+            Class::Transient(_) if self.is_loading(status, &message) => Class::Unreached,
+            class => class,
+        };
         let name = &self.config.name;
         let message = format!("{} (status {})", shown(&message, key), status.as_u16());
         let hint = match class {
@@ -143,6 +155,15 @@ impl RemoteProvider {
             format!("{name}: {message}")
         };
         Failure::new(class, message, hint).status(status.as_u16())
+    }
+
+    /// Whether a server of the user's own answers that it cannot work yet, as while it loads its model. It is waited for like one that is down. A 503
+    /// with other words may come from one of several models behind a gateway, and says nothing about the others.
+    fn is_loading(&self, status: StatusCode, words: &str) -> bool {
+        let says_so = || self.remote.is_local() && words.to_ascii_lowercase().contains("loading");
+        status == StatusCode::SERVICE_UNAVAILABLE
+            && !self.config.is_paid
+            && (self.config.machine.is_some() || says_so())
     }
 
     /// The failure for a web page in place of a JSON response: `base_url` is probably wrong.

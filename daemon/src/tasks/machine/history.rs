@@ -3,7 +3,11 @@
 use reel_protocol::{BatchId, TaskState};
 
 use super::{Answer, Keep, Machine, Outcome, RequestId, Surroundings, Write};
-use crate::{chain::chain, store::StoreError, tasks::TaskCounts};
+use crate::{
+    chain::chain,
+    store::StoreError,
+    tasks::{TaskCounts, live::LiveTask},
+};
 
 /// Most finished tasks that are dropped in one commit. It is small, so that other writes do not wait long for that commit.
 const PRUNE_GROUP: u32 = 256;
@@ -34,6 +38,14 @@ impl<S: Surroundings> Machine<S> {
                 && self.arriving.is_empty(),
             missing_providers: self.missing_providers(),
         }
+    }
+
+    /// Whether an unfinished task that is not held runs at this provider or waits for it.
+    pub fn is_wanted(&self, provider: &str) -> bool {
+        let wants = |task: &LiveTask| {
+            task.state != TaskState::Held && task.planned().is_some_and(|planned| *planned == *provider)
+        };
+        self.live.values().any(|task| wants(task))
     }
 
     /// Whether there are cache hits that were answered and whose rows are not committed.

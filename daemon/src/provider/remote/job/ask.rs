@@ -200,7 +200,7 @@ impl RemoteProvider {
         let request =
             self.job_request(call.wire.poll(fields), key).map_err(|failure| failure.error.message)?;
         let sent = timeout(SHORT_REQUEST, self.equipment.http.send(request, Reach::Anywhere, || ())).await;
-        let exchange = sent.map_err(|_| silent())?.map_err(|error: SendError| error.to_string())?;
+        let exchange = sent.map_err(|_| silent())?.map_err(|error| self.unanswered(&error))?;
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         if !status.is_success() {
             let document = Document::of_error(&exchange.error_text().await);
@@ -261,7 +261,7 @@ impl RemoteProvider {
         let request = self.job_request(request, key).map_err(|failure| failure.error.message)?;
         let asking = async {
             let sent = self.equipment.http.send(request, Reach::Anywhere, || ()).await;
-            let exchange = sent.map_err(|error: SendError| error.to_string())?;
+            let exchange = sent.map_err(|error| self.unanswered(&error))?;
             let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
             let document = Document::of_error(&exchange.error_text().await);
             Ok(Short { status, headers, document })
@@ -305,6 +305,16 @@ impl RemoteProvider {
             _ => self.resubmit_hint().to_owned(),
         };
         Failure::new(class, format!("{name}: {}", shown(&message, key.as_ref())), hint)
+    }
+
+    /// Returns why a short request got no response. A server that cannot be reached is started if the configuration says how.
+    fn unanswered(&self, error: &SendError) -> String {
+        let (name, machines) = (&self.config.name, &self.equipment.machines);
+        if !matches!(error, SendError::NotSent(_)) {
+            return error.to_string();
+        }
+        machines.unreached(name);
+        machines.remedy(name).map_or_else(|| error.to_string(), |what| format!("{error}; {what}"))
     }
 
     /// The hint for a job of which nothing is left.

@@ -1,0 +1,314 @@
+//! Servers that reel starts when a task wants them and stops when they were idle. The commands are real scripts, which start and kill a real process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+};
+
+use reel_tests::{Connection, FakeSdcpp, Sandbox, eventually, fake_sdcpp, pause, process, studio::prompt};
+use serde_json::{Value, json};
+
+/// The variable with the address at which this executable serves.
+const SERVE_AT: &str = "REEL_FAKE_SDCPP";
+
+/// Makes a start script wait until the test says that the model is loaded.
+const WAITS: &str = "while [ ! -e \"$REEL_HOME/../loaded\" ]; do sleep 0.1; done";
+
+/// The process that the start script runs: this executable, with only this test.
+#[test]
+fn serve_if_a_script_says_so() {
+    let Ok(address) = env::var(SERVE_AT) else { return };
+    let _server = FakeSdcpp::start_at(address.parse().unwrap());
+    loop {
+        pause(std::time::Duration::from_mins(1));
+    }
+}
+
+/// A server with a start and a stop script.
+struct Machine {
+    sandbox: Sandbox,
+    address: SocketAddr,
+}
+
+impl Machine {
+    /// Makes the scripts. `first` is run by the start script before it starts the server.
+    fn new(first: &str) -> Self {
+        let sandbox = Sandbox::new();
+        // The port is free again when the listener is dropped.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let machine = Self { sandbox, address };
+        let executable = env::current_exe().unwrap();
+        let serve = format!(
+            "{SERVE_AT}={address} '{}' --exact serve_if_a_script_says_so --nocapture >/dev/null 2>&1 &\necho $! > '{}'\n",
+            executable.display(),
+            machine.path("pid").display()
+        );
+        let started = machine.path("starts");
+        machine.script("start", &format!("echo start >> '{}'\n{first}\n{serve}", started.display()));
+        let (stopped, pid) = (machine.path("stops"), machine.path("pid"));
+        let stop = format!("echo stop >> '{}'\nkill $(cat '{}')\n", stopped.display(), pid.display());
+        machine.script("stop", &stop);
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.sandbox.root().join(name)
+    }
+
+    fn script(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Writes the configuration, with the stop script if the server is to be stopped after this idle time.
+    fn configure(&self, stop_after_idle_s: Option<u32>) {
+        let start = format!("start = [\"{}\"]\n", self.path("start").display());
+        let stop = stop_after_idle_s.map(|seconds| {
+            format!("stop = [\"{}\"]\nstop_after_idle_s = {seconds}\n", self.path("stop").display())
+        });
+        self.sandbox.configure(&fake_sdcpp::config(self.address, &(start + &stop.unwrap_or_default())));
+    }
+
+    fn is_up(&self) -> bool {
+        TcpStream::connect(self.address).is_ok()
+    }
+
+    fn runs_of(&self, name: &str) -> usize {
+        fs::read_to_string(self.path(name)).unwrap_or_default().lines().count()
+    }
+
+    fn server_pid(&self) -> u32 {
+        fs::read_to_string(self.path("pid")).unwrap().trim().parse().unwrap()
+    }
+}
+
+/// Returns the state that `provider.list` shows; null if reel has done nothing with the server.
+fn state_of(connection: &mut Connection) -> Value {
+    let list = connection.ok("provider.list", json!({}));
+    let providers = list["providers"].as_array().unwrap();
+    providers.iter().find(|provider| provider["name"] == "machine").unwrap()["machine"]["state"].clone()
+}
+
+#[track_caller]
+fn wait_for_state(connection: &mut Connection, state: &str) {
+    eventually(&format!("the server is {state}"), || (state_of(connection) == state).then_some(()));
+}
+
+fn submit(connection: &mut Connection, text: &str) -> u64 {
+    connection.submit("image.generate", prompt(text))
+}
+
+#[track_caller]
+fn assert_made(connection: &mut Connection, id: u64) {
+    let task = connection.wait(id);
+    assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("machine")), "{task}");
+}
+
+#[test]
+fn a_server_is_started_once_for_tasks_that_want_it_and_stopped_when_it_was_idle() {
+    let machine = Machine::new("");
+    machine.configure(Some(1));
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    assert_eq!(state_of(&mut connection), Value::Null);
+    let ids: Vec<_> = (0..5).map(|number| submit(&mut connection, &format!("boat {number}"))).collect();
+    for id in ids {
+        assert_made(&mut connection, id);
+    }
+    assert_eq!(machine.runs_of("starts"), 1);
+    wait_for_state(&mut connection, "stopped");
+    assert_eq!((machine.runs_of("stops"), machine.is_up()), (1, false));
+    // The next task has it started again.
+    let id = submit(&mut connection, "a storm");
+    assert_made(&mut connection, id);
+    wait_for_state(&mut connection, "stopped");
+    assert_eq!((machine.runs_of("starts"), machine.runs_of("stops")), (2, 2));
+}
+
+#[test]
+fn a_server_that_loads_is_waited_for_and_shown() {
+    let machine = Machine::new(WAITS);
+    machine.configure(None);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let spec = json!({ "kind": "image.generate", "params": prompt("a boat"), "max_attempts": 1 });
+    let id = connection.submit_as(spec);
+    eventually("the task says that the server is being started", || {
+        let task = connection.task(id);
+        let message = task["error"]["message"].as_str().unwrap_or_default().to_owned();
+        (task["state"] == "queued" && message.contains("reel is starting it")).then_some(())
+    });
+    assert_eq!(connection.task(id)["wait_reason"], "provider_unreachable");
+    assert_eq!(state_of(&mut connection), "starting");
+    let shown = machine.sandbox.reel(&["providers"]);
+    assert!(shown.expect_code(0).stdout.contains("reel is starting it"), "{shown:?}");
+    fs::write(machine.path("loaded"), "").unwrap();
+    assert_made(&mut connection, id);
+    assert_eq!((machine.runs_of("starts"), state_of(&mut connection)), (1, json!("started")));
+}
+
+#[test]
+fn a_start_that_fails_is_named_and_not_repeated_until_the_server_was_up() {
+    let machine = Machine::new("echo 'no model file' >&2; exit 5");
+    machine.configure(None);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    eventually("the task names the failure", || {
+        let message = connection.task(id)["error"]["message"].as_str().unwrap_or_default().to_owned();
+        message.contains("its start command failed: exit code 5: no model file").then_some(())
+    });
+    let shown = machine.sandbox.reel(&["providers"]);
+    assert!(shown.expect_code(0).stdout.contains("exit code 5: no model file"), "{shown:?}");
+    assert_eq!((machine.runs_of("starts"), state_of(&mut connection)), (1, json!("start_failed")));
+    // A person starts the server. It is not reel's to stop.
+    let server = FakeSdcpp::start_at(machine.address);
+    assert_made(&mut connection, id);
+    eventually("the failure is forgotten", || (state_of(&mut connection) == Value::Null).then_some(()));
+    drop(server);
+    // It is down again, so the command is run again.
+    let id = submit(&mut connection, "a storm");
+    wait_for_state(&mut connection, "start_failed");
+    assert_eq!(machine.runs_of("starts"), 2);
+    connection.ok("task.cancel", json!({ "id": id }));
+}
+
+#[test]
+fn a_server_that_somebody_else_started_is_not_stopped() {
+    let machine = Machine::new("");
+    machine.configure(Some(1));
+    let _server = FakeSdcpp::start_at(machine.address);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    assert_made(&mut connection, id);
+    // Longer than the idle time: nothing may happen in it.
+    pause(std::time::Duration::from_secs(3));
+    assert_eq!((machine.runs_of("starts"), machine.runs_of("stops"), machine.is_up()), (0, 0, true));
+}
+
+#[test]
+fn a_server_is_not_stopped_while_a_task_waits_for_it() {
+    let machine = Machine::new("");
+    machine.configure(Some(1));
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    assert_made(&mut connection, id);
+    connection.ok("queue.pause", json!({}));
+    let id = submit(&mut connection, "a storm");
+    pause(std::time::Duration::from_secs(3));
+    assert_eq!((machine.runs_of("stops"), machine.is_up()), (0, true));
+    connection.ok("queue.resume", json!({}));
+    assert_made(&mut connection, id);
+    wait_for_state(&mut connection, "stopped");
+    assert_eq!((machine.runs_of("starts"), machine.runs_of("stops")), (1, 1));
+}
+
+#[test]
+fn a_killed_daemon_leaves_the_server_running_and_the_next_one_stops_it() {
+    let machine = Machine::new("");
+    machine.configure(Some(2));
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    assert_made(&mut connection, id);
+    let pid = machine.server_pid();
+    machine.sandbox.kill();
+    assert!(machine.is_up(), "the server does not depend on the daemon");
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a storm");
+    assert_made(&mut connection, id);
+    assert_eq!(machine.server_pid(), pid, "it was not started again");
+    wait_for_state(&mut connection, "stopped");
+    assert_eq!((machine.runs_of("starts"), machine.runs_of("stops")), (1, 1));
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_the_server_loads_does_not_start_it_twice() {
+    let machine = Machine::new(WAITS);
+    machine.configure(Some(60));
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    eventually("the server is being started", || (machine.runs_of("starts") == 1).then_some(()));
+    machine.sandbox.kill();
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    wait_for_state(&mut connection, "starting");
+    eventually("the task has tried again", || {
+        let message = connection.task(id)["error"]["message"].as_str().unwrap_or_default().to_owned();
+        message.contains("an earlier daemon has started it").then_some(())
+    });
+    fs::write(machine.path("loaded"), "").unwrap();
+    assert_made(&mut connection, id);
+    assert_eq!((machine.runs_of("starts"), state_of(&mut connection)), (1, json!("started")));
+}
+
+#[test]
+fn a_server_that_crashed_is_started_again() {
+    let machine = Machine::new("");
+    machine.configure(None);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    assert_made(&mut connection, id);
+    process::kill(machine.server_pid());
+    let id = submit(&mut connection, "a storm");
+    assert_made(&mut connection, id);
+    assert_eq!(machine.runs_of("starts"), 2);
+}
+
+#[test]
+fn a_server_of_ones_own_that_answers_503_is_waited_for() {
+    let server = FakeSdcpp::start();
+    server.load(true);
+    let sandbox = Sandbox::started_with(&server.config(""));
+    let mut connection = sandbox.connect();
+    let spec = json!({ "kind": "image.generate", "params": prompt("a boat"), "max_attempts": 1 });
+    let id = connection.submit_as(spec);
+    eventually("the task waits", || {
+        let task = connection.task(id);
+        (task["state"] == "queued" && task["attempts"].as_u64() > Some(1)).then_some(())
+    });
+    let task = connection.task(id);
+    assert!(task["error"]["message"].as_str().unwrap().contains("loading model"), "{task}");
+    server.load(false);
+    assert_made(&mut connection, id);
+}
+
+#[test]
+fn a_check_of_a_server_that_is_down_does_not_start_it() {
+    let machine = Machine::new("");
+    machine.configure(None);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    machine.sandbox.reel(&["providers", "check", "machine"]).expect_code(1);
+    let _ = machine.sandbox.reel(&["providers", "models", "machine"]);
+    eventually("the check has no effect", || (state_of(&mut connection) == Value::Null).then_some(()));
+    assert_eq!(machine.runs_of("starts"), 0);
+}
+
+#[test]
+fn keys_that_make_no_sense_are_named() {
+    let sandbox = Sandbox::new();
+    let section = "[providers.machine]\nkind = \"sdcpp\"\nstart = [\"up\"]\nstop = [\"down\"]\n";
+    sandbox.configure(section);
+    let failed = sandbox.reeld_fails();
+    assert!(failed.stderr.contains("providers.machine.stop needs stop_after_idle_s"), "{failed:?}");
+    sandbox.configure("[providers.line]\nkind = \"command\"\ndefinition = \"espeak-ng\"\nstart = [\"up\"]\n");
+    let failed = sandbox.reeld_fails();
+    assert!(failed.stderr.contains("providers.line.start is for kinds that use a server"), "{failed:?}");
+}
