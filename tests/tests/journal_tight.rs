@@ -13,6 +13,9 @@ use std::{fs, io::Write as _};
 use reel_tests::{Connection, Sandbox, SmallDisk, eventually, process::wait_gone};
 use serde_json::json;
 
+/// The daemon leaves a log up to this length as it is, see `daemon/src/store/upkeep.rs`.
+const SHORT_LOG_BYTES: u64 = 256 * 1024;
+
 fn log_bytes(sandbox: &Sandbox) -> u64 {
     fs::metadata(sandbox.home().join("reel.db-wal")).map_or(0, |metadata| metadata.len())
 }
@@ -34,13 +37,15 @@ fn an_idle_daemon_frees_its_wal_when_others_fill_the_disk() {
     let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
-    for _ in 0..100 {
-        connection.submit("debug.noop", json!({}));
+    let tasks: Vec<_> = (0..100).map(|_| connection.submit("debug.noop", json!({}))).collect();
+    for task in tasks {
+        // A task that ends after the log was written back leaves a short log again.
+        eventually("it ends", || (connection.task(task)["state"] == "succeeded").then_some(()));
     }
     assert!(log_bytes(&sandbox) > 1024 * 1024, "{}", log_bytes(&sandbox));
     // This is less space than a submission needs.
     let _filler = disk.fill_up_to(200);
-    eventually("the log is folded back", || (log_bytes(&sandbox) == 0).then_some(()));
+    eventually("the log is written back", || (log_bytes(&sandbox) <= SHORT_LOG_BYTES).then_some(()));
     // The file system frees the blocks a moment after the file has become empty.
     let noop = || json!({ "kind": "debug.noop", "params": {} });
     eventually("work is accepted again", || connection.call("task.submit", noop()).ok());
