@@ -10,7 +10,7 @@ use reel_protocol::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::{CacheParts, ImageCache, SetCacheLimits, Shelver, Spools},
+    cache::{CacheParts, ImageCache, SetCacheLimits, Spools},
     config::{CacheConfig, Config, TasksConfig},
     control::Control,
     domain::{ProviderProfile, RemoteJob},
@@ -128,27 +128,12 @@ pub const fn cache_limits(config: &CacheConfig) -> SetCacheLimits {
     }
 }
 
-/// Starts the cache. Also returns the writer of artifacts for blocking threads, which cannot wait for the actor.
-fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelver) {
-    let cache = ImageCache::new(parts);
-    let shelver = cache.shelver();
-    let cache = cache.start();
-    let shelver = shelver(cache.clone().recipient());
-    (cache, shelver)
-}
-
-fn services(
-    gateway: &Addr<ProviderGateway>,
-    cache: &Addr<ImageCache>,
-    shelver: Shelver,
-    stats: &ServiceStats,
-) -> Services {
+fn services(gateway: &Addr<ProviderGateway>, cache: &Addr<ImageCache>, stats: &ServiceStats) -> Services {
     Services::new(ServiceParts {
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
         find_input: cache.clone().recipient(),
         find_room: cache.clone().recipient(),
-        shelver,
         stats: stats.clone(),
     })
 }
@@ -222,12 +207,11 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
         events: events.clone(),
         limits: cache_limits(&config.cache),
     };
-    let (cache, shelver) = start_cache(parts);
+    let cache = ImageCache::new(parts).start();
 
     let runs = locations.home.join("runs");
     let machines = Machines::of_home(&locations.home);
-    let factory =
-        InstanceFactory::new(&budget, artifacts.to_path_buf(), &runs, shelver.clone(), machines.clone());
+    let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), &runs, machines.clone());
     let journaled = recovery.unfinished.iter().filter_map(|task| task.remote_id.as_ref());
     factory.remember_jobs(journaled.filter_map(|id| RemoteJob::decode(&id.0)));
     let instances = factory.build(&config);
@@ -235,7 +219,7 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
     let gateway = ProviderGateway::new(instances, permits.clone(), machines.clone()).start();
     let stats = ServiceStats::of(profiles.clone());
 
-    let workflows = Workflows::new(Arc::new(services(&gateway, &cache, shelver, &stats)));
+    let workflows = Workflows::new(Arc::new(services(&gateway, &cache, &stats)));
     let tracker = TaskTracker::new(TrackerParts {
         store: store.clone(),
         recovery: Some(recovery),

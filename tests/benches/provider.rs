@@ -34,10 +34,6 @@ use tokio::task::LocalSet;
 /// Number of concurrent calls, on both sides.
 const AT_ONCE: usize = 10;
 
-/// Age of a daemon and its files when they are measured. A key file that was just written is read again for each call, and a new journal has no
-/// preallocated space yet.
-const SETTLED: Duration = Duration::from_millis(2_500);
-
 fn main() {
     bench::main(&[("P1", throughput), ("P2", overhead), ("P3", at_once)]);
 }
@@ -67,7 +63,6 @@ impl Bench {
         sandbox.start();
         let mut connection = sandbox.connect();
         connection.hello("bench");
-        runtime().block_on(async { tokio::time::sleep(SETTLED).await });
         Self { service, sandbox, connection, side, prompts: Cell::new(0) }
     }
 

@@ -92,9 +92,9 @@ fn kept_on(kind: &str, force: &str, options: &str, size: usize) -> Option<usize>
         let cache = ImageCache::new(parts_before).start();
         let mut paths = Vec::new();
         for number in 0..PICTURES {
-            let (provider, pictures) = ("studio".to_owned(), vec![picture(number, size)].into());
+            let (provider, artifacts) = ("studio".to_owned(), vec![picture(number, size)]);
             let keep =
-                KeepMade { key: None, provider, model: None, pictures, notes: Vec::new(), make_room: None };
+                KeepMade { key: None, provider, model: None, artifacts, notes: Vec::new(), make_room: None };
             let kept = Box::new(cache.send(keep).await.unwrap().unwrap());
             paths.push(PathBuf::from(&kept.made.outputs[0].path));
             if size == SMALL {
@@ -184,7 +184,7 @@ fn small_pictures_on_a_nearly_full_disk_leave_space_for_the_journal() {
             key: None,
             provider,
             model: None,
-            pictures: pictures.into(),
+            artifacts: pictures,
             notes: Vec::new(),
             make_room: None,
         };

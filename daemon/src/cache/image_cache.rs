@@ -35,7 +35,7 @@ use tracing::{error, warn};
 use self::check::{CheckFile, Verdict};
 use super::{
     CacheError, ClearCache, CountCoalesced, FindArtifact, FindInput, FindRoom, GetCacheStats, KeepMade, Kept,
-    LookUp, Made, ReadArtifact, RemoveArtifacts, SetCacheLimits, Settle, Shelver, VerifyCache,
+    LookUp, Made, ReadArtifact, RemoveArtifacts, SetCacheLimits, Settle, VerifyCache,
     cap::Cap,
     disk_tier::DiskTier,
     hit_tables::HitTables,
@@ -108,13 +108,6 @@ impl ImageCache {
             files_lock: Arc::default(),
             stats: CacheStatsResult::default(),
         }
-    }
-
-    /// Returns a function that takes the address of the cache and returns a writer, for providers that make pictures on threads that may block.
-    pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
-        let (disk, cap) = (self.disk.clone(), self.cap.clone());
-        let files_lock = Arc::clone(&self.files_lock);
-        |cache| Shelver { disk, cap, files_lock, cache }
     }
 }
 

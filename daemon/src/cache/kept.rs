@@ -20,13 +20,8 @@ pub struct Kept {
     pub made: Made,
     /// The rows, which the caller must write in the transaction that journals the results.
     pub rows: Rows,
-    files: WrittenFiles,
-}
-
-/// Files in the store whose rows are not committed. If it is dropped before [`Kept::settle`], the cache removes them.
-#[derive(Debug)]
-pub struct WrittenFiles {
-    pub(super) unsettled: Option<Unsettled>,
+    /// None once the cache was told the outcome.
+    unsettled: Option<Unsettled>,
     cache: Recipient<Settle>,
 }
 
@@ -43,7 +38,7 @@ pub(super) struct Unsettled {
     pub shared_lock: OwnedRwLockReadGuard<()>,
 }
 
-/// A picture whose file is written.
+/// An artifact whose file is written.
 pub(super) struct WrittenFile {
     pub row: ArtifactRow,
     pub stamp: Stamp,
@@ -86,31 +81,14 @@ pub struct Settle {
 }
 
 impl Kept {
-    pub(super) fn new(made: Made, key: Option<Key>, entry: Entry, mut files: WrittenFiles) -> Self {
-        if let Some(unsettled) = &mut files.unsettled {
-            unsettled.key = key;
-        }
-        Self { made, rows: Rows(Arc::new(Content { key, entry })), files }
+    pub(super) fn new(made: Made, entry: Entry, unsettled: Unsettled, cache: Recipient<Settle>) -> Self {
+        let rows = Rows(Arc::new(Content { key: unsettled.key, entry }));
+        Self { made, rows, unsettled: Some(unsettled), cache }
     }
 
     /// Tells the cache that the rows were committed. Messages that are sent to the cache later find the results.
     pub fn settle(mut self, written: Written) {
-        self.files.send_settle(Some(written));
-    }
-}
-
-impl WrittenFiles {
-    pub(super) const fn new(unsettled: Unsettled, cache: Recipient<Settle>) -> Self {
-        Self { unsettled: Some(unsettled), cache }
-    }
-
-    /// Returns the rows of the files, in their order.
-    pub(super) fn artifacts(&self) -> Vec<ArtifactRow> {
-        self.written_files().map(|file| file.row.clone()).collect()
-    }
-
-    fn written_files(&self) -> impl Iterator<Item = &WrittenFile> {
-        self.unsettled.iter().flat_map(|unsettled| &unsettled.written_files)
+        self.send_settle(Some(written));
     }
 
     #[expect(
@@ -124,7 +102,7 @@ impl WrittenFiles {
     }
 }
 
-impl Drop for WrittenFiles {
+impl Drop for Kept {
     fn drop(&mut self) {
         self.send_settle(None);
     }

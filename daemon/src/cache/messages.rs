@@ -12,7 +12,7 @@ use reel_protocol::{
 };
 
 use crate::{
-    cache::{CacheError, Fresh, Kept},
+    cache::{CacheError, Kept, NewArtifact},
     domain::InputFile,
     store::{Dropped, Entry},
 };
@@ -73,7 +73,7 @@ pub struct KeepMade {
     /// The model that made them, if it is known.
     pub model: Option<String>,
     /// The files that were made, in the order of the outputs.
-    pub pictures: Fresh,
+    pub artifacts: Vec<NewArtifact>,
     /// Notes for the user about them.
     pub notes: Vec<TaskNote>,
     /// Prunes the history when its tasks name every artifact that could be evicted. None if the history must stay.

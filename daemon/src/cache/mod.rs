@@ -12,19 +12,18 @@ mod messages;
 mod new_artifact;
 mod os;
 mod recent;
-mod shelver;
 mod spool;
 mod verified;
+mod write_files;
 
 pub use self::{
     error::CacheError,
     image_cache::{CacheParts, ImageCache},
-    kept::{Kept, Rows, Settle, Written, WrittenFiles},
+    kept::{Kept, Rows, Settle, Written},
     messages::{
         ClearCache, CountCoalesced, FindArtifact, FindInput, FindRoom, GetCacheStats, KeepMade, Key, LookUp,
         Made, MakeRoom, ReadArtifact, RemoveArtifacts, SetCacheLimits, VerifyCache,
     },
     new_artifact::NewArtifact,
-    shelver::{Fresh, Shelver},
     spool::{Body, Preview, ReadSeek, SPOOL_BYTES, Spool, Spooled, Spools},
 };

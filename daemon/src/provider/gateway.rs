@@ -152,7 +152,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        cache::Fresh,
         domain::{ImageRequest, JobSink, ProgressSink, ProviderProfile, ServiceRequest},
         events::EventHub,
         provider::{GateLimits, Provider},
@@ -169,7 +168,7 @@ mod tests {
             self: Arc<Self>,
             _: Generate,
         ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
-            Box::pin(ready(Ok(Fresh::from(Vec::new()).into())))
+            Box::pin(ready(Ok(Vec::new().into())))
         }
 
         fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {

@@ -21,7 +21,7 @@ use super::{
     machine::Machines,
 };
 use crate::{
-    cache::{Shelver, Spools},
+    cache::Spools,
     config::{Config, HttpConfig, ProviderConfig},
     domain::{ProviderProfile, RemoteJob},
     memory::Budget,
@@ -81,7 +81,6 @@ impl Instance {
 pub struct InstanceFactory {
     budget: Budget,
     spools: Spools,
-    shelver: Shelver,
     inspector: Inspector,
     commands: CommandRunner,
     /// The HTTP client of the newest configuration. A reload with equal limits keeps it, and so its open connections.
@@ -94,22 +93,15 @@ pub struct InstanceFactory {
 impl InstanceFactory {
     /// Returns a factory whose instances reserve their memory in `budget`. Files arrive in `artifacts`, which is `<home>/artifacts`, and programs run
     /// in `runs`. `machines` has the servers that reel starts and stops.
-    pub fn new(
-        budget: &Budget,
-        artifacts: PathBuf,
-        runs: &Path,
-        shelver: Shelver,
-        machines: Machines,
-    ) -> Self {
+    pub fn new(budget: &Budget, artifacts: PathBuf, runs: &Path, machines: Machines) -> Self {
         let spools = Spools::new(artifacts);
         let commands = CommandRunner::new(Launcher::this_executable(), runs, budget.clone());
         Self {
-            draft: Draft::instance(budget.clone(), spools.clone(), shelver.clone(), commands.clone()),
+            draft: Draft::instance(budget.clone(), spools.clone(), commands.clone()),
             commands,
             inspector: Inspector::new(budget.clone()),
             budget: budget.clone(),
             spools,
-            shelver,
             http: Arc::default(),
             known_jobs: KnownJobs::default(),
             machines,
@@ -138,7 +130,6 @@ impl InstanceFactory {
             http: self.http(http_limits(&config.http)),
             patience: Duration::from_secs(config.http.fetch_s.into()),
             spools: self.spools.clone(),
-            shelver: self.shelver.clone(),
             inspector: self.inspector.clone(),
             commands: self.commands.clone(),
             known_jobs: self.known_jobs.clone(),
@@ -173,7 +164,6 @@ impl InstanceFactory {
         FilmTools {
             budget: self.budget.clone(),
             spools: self.spools.clone(),
-            shelver: self.shelver.clone(),
             commands: self.commands.clone(),
         }
     }

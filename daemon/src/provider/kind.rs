@@ -10,7 +10,7 @@ use super::{
     known_jobs::KnownJobs, machine::Machines,
 };
 use crate::{
-    cache::{Shelver, Spools},
+    cache::Spools,
     config::{KindSection, ProviderConfig},
     domain::{
         ChatCapabilities, Failure, ImageCapabilities, ServiceRequest, SpeechCapabilities, VideoCapabilities,
@@ -109,8 +109,6 @@ pub struct Equipment {
     pub patience: Duration,
     /// Makes the temporary files into which bodies are written while they arrive.
     pub spools: Spools,
-    /// Writes artifacts on the thread that made them.
-    pub shelver: Shelver,
     /// Decodes pictures to check them.
     pub inspector: Inspector,
     /// The remote jobs that this daemon process has submitted or found.

@@ -12,7 +12,7 @@ use reel_protocol::{
 
 use super::{Instance, Permit};
 use crate::{
-    cache::Fresh,
+    cache::NewArtifact,
     domain::{CancelSignal, Failure, JobSink, ProgressSink, RemoteJob, ServiceRequest},
 };
 
@@ -40,16 +40,16 @@ pub struct Generate {
 #[derive(Debug)]
 pub struct Generated {
     /// The files that were made, of any media type.
-    pub pictures: Fresh,
+    pub artifacts: Vec<NewArtifact>,
     /// Notes for the user about the files, such as that there are fewer than requested.
     pub notes: Vec<TaskNote>,
     /// The cost that the provider reports, or that its reported tokens have at the configured price, in millionths of a US dollar.
     pub cost_microusd: Option<u64>,
 }
 
-impl From<Fresh> for Generated {
-    fn from(pictures: Fresh) -> Self {
-        Self { pictures, notes: Vec::new(), cost_microusd: None }
+impl From<Vec<NewArtifact>> for Generated {
+    fn from(artifacts: Vec<NewArtifact>) -> Self {
+        Self { artifacts, notes: Vec::new(), cost_microusd: None }
     }
 }
 

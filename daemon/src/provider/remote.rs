@@ -48,7 +48,7 @@ use super::{
     words::words_beside_pictures,
 };
 use crate::{
-    cache::{Fresh, SPOOL_BYTES, Spooled},
+    cache::{NewArtifact, SPOOL_BYTES, Spooled},
     config::{ProviderConfig, RemoteConfig},
     domain::{CancelSignal, Class, Failure, ImageRequest, ServiceRequest},
     memory::{Holder, Reservation},
@@ -126,8 +126,8 @@ type Look = Option<Result<Inspected, InspectError>>;
 
 /// The outcome of a call that succeeded.
 enum Got {
-    /// Every picture of the response, already inspected and passed to the `Shelver`, and what the inspection found for each.
-    Whole(Fresh, Vec<Inspected>),
+    /// Every picture of the response, already inspected, and what the inspection found for each.
+    Whole(Vec<NewArtifact>, Vec<Inspected>),
     /// Bodies that may not all be pictures.
     Files(Files),
 }
@@ -174,8 +174,8 @@ impl RemoteProvider {
             None => self.ask_unless_stopped(&request, permit.as_ref(), cancel, sinks).await?,
         };
         drop(permit);
-        let (mut fresh, seen) = match got {
-            Got::Whole(fresh, seen) => (fresh, seen),
+        let (mut pictures, seen) = match got {
+            Got::Whole(pictures, seen) => (pictures, seen),
             Got::Files(files) => {
                 // Release the rest of the reservation first: the inspection may itself wait for memory.
                 let held_bytes = files.iter().map(|(file, _)| file.memory_bytes()).sum();
@@ -187,16 +187,16 @@ impl RemoteProvider {
                 }
                 let (pictures, seen, missing) = inspected.map_err(GenerateError::Failed)?;
                 beside.missing = beside.missing.or(missing);
-                (pictures.into(), seen)
+                (pictures, seen)
             }
         };
-        if let (Fresh::Pictures(pictures), Some(share)) = (&mut fresh, &mut share) {
-            for picture in pictures {
+        if let Some(share) = &mut share {
+            for picture in &mut pictures {
                 picture.reservation = Some(share.split(picture.body.memory_bytes()));
             }
         }
         let notes = notes(&self.config.name, &request.params, &seen, &beside);
-        Ok(Generated { pictures: fresh, notes, cost_microusd: beside.cost_microusd })
+        Ok(Generated { artifacts: pictures, notes, cost_microusd: beside.cost_microusd })
     }
 
     /// Sends the request, and stops waiting if the task is cancelled. A request to a paid provider that has left is always waited for.
@@ -307,7 +307,6 @@ impl RemoteProvider {
             count,
             spools: self.equipment.spools.clone(),
             inspector: self.equipment.inspector.clone(),
-            shelver: self.equipment.shelver.clone(),
             progress: sinks.progress.clone(),
             name: self.config.name.clone(),
         };
@@ -321,8 +320,8 @@ impl RemoteProvider {
             missing,
         };
         let parts = match self.read(read.map(Ok))? {
-            Came::Whole { fresh, seen, document, passed_over } => {
-                return Ok((Got::Whole(fresh, seen), beside(&document, passed_over, None)));
+            Came::Whole { pictures, seen, document, passed_over } => {
+                return Ok((Got::Whole(pictures, seen), beside(&document, passed_over, None)));
             }
             Came::Parts(parts) => parts,
         };

@@ -10,7 +10,7 @@ use reel_protocol::{CacheMode, Digest, ErrorCode, MAX_ID, Output, TaskError};
 
 use super::{JournalFailure, ProviderWork, RunEnd, RunTask, RunTasks, ServiceStats, Work, find};
 use crate::{
-    cache::{CacheError, FindInput, FindRoom, Fresh, KeepMade, Shelver},
+    cache::{CacheError, FindInput, FindRoom, KeepMade},
     domain::{Again, CacheKey, Cost, InputFile, Inputs, Quantity},
     provider::{Generate, GenerateError, Generated},
 };
@@ -26,8 +26,6 @@ pub struct ServiceParts {
     pub find_input: Recipient<FindInput>,
     /// The cache, which says whether a result could be kept, and makes room for it if it is asked to.
     pub find_room: Recipient<FindRoom>,
-    /// Tells whether a result could be kept without making room.
-    pub shelver: Shelver,
     /// Counts the end of each attempt.
     pub stats: ServiceStats,
 }
@@ -83,7 +81,7 @@ impl ServiceParts {
             return RunEnd::failed(internal("the task needs a provider and has none"));
         };
         let (room_bytes, asked) = (work.room_bytes(), work.quantity());
-        if provider.is_paid && !self.shelver.has_room(room_bytes) {
+        if provider.is_paid {
             let find = FindRoom { bytes: room_bytes, make_room: Some(task.make_room.clone()) };
             match self.find_room.send(find).await {
                 Ok(Ok(())) => {}
@@ -119,15 +117,13 @@ impl ServiceParts {
             Ok(Err(GenerateError::Stopped)) => return RunEnd::Stopped,
             Err(_) => return RunEnd::failed(internal("the provider gateway is gone")),
         };
-        let Generated { pictures, notes, cost_microusd } = generated;
-        if matches!(pictures, Fresh::Pictures(_)) {
-            task.progress.report(1.0, "keeping");
-        }
+        let Generated { artifacts, notes, cost_microusd } = generated;
+        task.progress.report(1.0, "keeping");
         let keep = KeepMade {
             key: (task.cache != CacheMode::Off && flaw.is_none()).then_some(provider.key),
             provider: provider.provider.to_string(),
             model: provider.model.as_deref().map(str::to_owned),
-            pictures,
+            artifacts,
             notes,
             make_room: Some(task.make_room),
         };

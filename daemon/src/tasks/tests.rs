@@ -119,7 +119,7 @@ fn picture(key: Option<[u8; 32]>) -> KeepMade {
         key,
         provider: "fake".into(),
         model: None,
-        pictures: vec![picture].into(),
+        artifacts: vec![picture],
         notes: Vec::new(),
         make_room: None,
     }

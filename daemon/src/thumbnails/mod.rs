@@ -141,7 +141,7 @@ impl Thumbnails {
             key: Some(key),
             provider: MAKER.to_owned(),
             model: None,
-            pictures: vec![thumbnail].into(),
+            artifacts: vec![thumbnail],
             notes: Vec::new(),
             make_room: None,
         };

@@ -150,7 +150,7 @@ impl Uploads {
             key: None,
             provider: String::new(),
             model: None,
-            pictures: vec![artifact].into(),
+            artifacts: vec![artifact],
             notes: Vec::new(),
             make_room: None,
         };

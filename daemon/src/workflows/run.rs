@@ -15,7 +15,7 @@ use super::{
     story::{Story, StoryError},
 };
 use crate::{
-    cache::{Body, Fresh, KeepMade, NewArtifact},
+    cache::{Body, KeepMade, NewArtifact},
     domain::{Again, Facts},
     service::{RunEnd, RunTask, RunTasks, STORY_MAKE, StorySpec, Timeline, VIDEO_ASSEMBLE},
 };
@@ -129,7 +129,7 @@ async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<Run
         key: None,
         provider: "reel".to_owned(),
         model: None,
-        pictures: Fresh::Pictures(files.into_iter().map(artifact).collect()),
+        artifacts: files.into_iter().map(artifact).collect(),
         notes: Vec::new(),
         make_room: Some(task.make_room.clone()),
     };

@@ -1,16 +1,13 @@
 //! A cache in this process. Pictures are put into it as the services put what a provider made, but without a provider.
 //!
-//! As in a service, the picture is written on a thread that may block. Then the cache is asked to keep it, and its rows are written to the journal.
+//! As in a service, the cache is asked to keep the picture, and then its rows are written to the journal.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Instant};
 
 use actix::{Actor, Addr, System, SystemRunner};
 use reel_tests::{Sandbox, bench};
 use reeld::{
-    cache::{CacheParts, ImageCache, KeepMade, NewArtifact, SetCacheLimits, Shelver},
+    cache::{CacheParts, ImageCache, KeepMade, NewArtifact, SetCacheLimits},
     domain::Facts,
     events::EventHub,
     memory::Budget,
@@ -19,14 +16,10 @@ use reeld::{
 
 const MIB: u64 = 1024 * 1024;
 
-/// The longest time to wait for the journal to preallocate its space.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The cache, and the system that runs its actor.
 pub struct Puts {
     system: SystemRunner,
     cache: Addr<ImageCache>,
-    shelver: Shelver,
     store: Store,
     next: u64,
     _home: Sandbox,
@@ -40,7 +33,7 @@ pub fn fresh(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 impl Puts {
-    /// Makes an empty cache on the real disk, with the daemon's default limits. Waits until the journal has preallocated the space of its WAL.
+    /// Makes an empty cache on the real disk, with the daemon's default limits.
     pub fn new() -> Self {
         let home = bench::sandbox();
         let artifacts = home.home().join("artifacts");
@@ -51,21 +44,8 @@ impl Puts {
         let (budget, events) = (Budget::new(2_048 * MIB), EventHub::default());
         let system = System::new();
         let parts = CacheParts { store: store.clone(), artifacts, budget, events, limits };
-        let log = home.home().join("reel.db-wal");
-        let (cache, shelver) = system.block_on(async move {
-            let has_room = async {
-                while fs::metadata(&log).unwrap().len() < 16 * MIB {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            };
-            // On a nearly full disk the journal preallocates nothing.
-            let _ = tokio::time::timeout(ROOM_TIMEOUT, has_room).await;
-            let cache = ImageCache::new(parts);
-            let shelver = cache.shelver();
-            let cache = cache.start();
-            (cache.clone(), shelver(cache.recipient()))
-        });
-        Self { system, cache, shelver, store, next: 0, _home: home }
+        let cache = system.block_on(async move { ImageCache::new(parts).start() });
+        Self { system, cache, store, next: 0, _home: home }
     }
 
     /// Puts a picture of this size. Afterwards it is in the memory tier and synced on disk. Returns the seconds that this took, not counting the
@@ -75,20 +55,17 @@ impl Puts {
         let number = self.next;
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
-        let picture = move || NewArtifact {
+        let picture = || NewArtifact {
             body: reeld::cache::Body::Held(fresh(number, bytes)),
             reservation: None,
             facts: Facts::new("image/png", "png").with_pixels(1, 1),
         };
-        let (cache, shelver, store) = (self.cache.clone(), self.shelver.clone(), self.store.clone());
+        let (cache, store) = (self.cache.clone(), self.store.clone());
         self.system.block_on(async move {
-            let make = move || {
-                let pictures = vec![picture()];
-                (Instant::now(), shelver.shelve_now(pictures))
-            };
-            let (made, pictures) = tokio::task::spawn_blocking(make).await.unwrap();
+            let artifacts = vec![picture()];
+            let made = Instant::now();
             let (key, provider) = (Some(key), "bench".to_owned());
-            let keep = KeepMade { key, provider, model: None, pictures, notes: Vec::new(), make_room: None };
+            let keep = KeepMade { key, provider, model: None, artifacts, notes: Vec::new(), make_room: None };
             let kept = cache.send(keep).await.unwrap().unwrap();
             let rows = kept.rows.clone();
             kept.settle(store.write(move |connection| rows.write(connection)).await.unwrap());

@@ -9,12 +9,12 @@ use tokio::{sync::RwLock, time::Instant};
 use super::ImageCache;
 use crate::{
     cache::{
-        CacheError, FindRoom, Fresh, KeepMade, Kept, Key, Made, MakeRoom, NewArtifact, Settle, WrittenFiles,
+        CacheError, FindRoom, KeepMade, Kept, Key, Made, MakeRoom, NewArtifact, Settle,
         cap::Granted,
         disk_tier::DiskTier,
         kept::{Unsettled, Written, WrittenFile},
         memory_tier::Item,
-        shelver::{WriteOutcome, write_all},
+        write_files::{WriteOutcome, write_all},
     },
     store::{self, ArtifactRow, Entry, Store},
 };
@@ -41,12 +41,13 @@ struct EntryFields {
 }
 
 impl EntryFields {
-    fn kept(self, files: WrittenFiles) -> Kept {
+    fn kept(self, mut unsettled: Unsettled, cache: Recipient<Settle>) -> Kept {
         let Self { key, provider, model, notes, artifacts } = self;
-        let entry = Entry { artifacts: files.artifacts(), provider, model, made: Timestamp::now(), notes };
-        // An entry without a picture would have no row, so it gets no key.
-        let key = key.filter(|_| !entry.artifacts.is_empty());
-        Kept::new(Made::of(&entry, &artifacts), key, entry, files)
+        let rows = unsettled.written_files.iter().map(|file| file.row.clone()).collect();
+        let entry = Entry { artifacts: rows, provider, model, made: Timestamp::now(), notes };
+        // An entry without an artifact would have no row, so it gets no key.
+        unsettled.key = key.filter(|_| !entry.artifacts.is_empty());
+        Kept::new(Made::of(&entry, &artifacts), entry, unsettled, cache)
     }
 }
 
@@ -56,13 +57,8 @@ impl ImageCache {
         msg: KeepMade,
         ctx: &mut Context<Self>,
     ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
-        let KeepMade { key, provider, model, pictures, notes, make_room } = msg;
+        let KeepMade { key, provider, model, artifacts: new_artifacts, notes, make_room } = msg;
         let fields = EntryFields { key, provider, model, notes, artifacts: self.disk.artifacts().to_owned() };
-        let pictures = match pictures {
-            Fresh::Pictures(pictures) => pictures,
-            Fresh::Written(files) => return Box::pin(fut::ready(Ok(fields.kept(files)))),
-            Fresh::Failed(error) => return Box::pin(fut::ready(Err(error))),
-        };
         let writer = Writer {
             disk: self.disk.clone(),
             store: self.store.clone(),
@@ -70,18 +66,18 @@ impl ImageCache {
             cache: ctx.address().recipient(),
             fields,
         };
-        let most_bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
+        let most_bytes = new_artifacts.iter().map(|artifact| artifact.body.size_bytes()).sum();
         if self.cap.excess_bytes(most_bytes) == 0 {
-            return self.make_room_and_write(writer, pictures, most_bytes, make_room);
+            return self.make_room_and_write(writer, new_artifacts, most_bytes, make_room);
         }
         // Artifacts that the store has already need no room, which matters at the cap.
-        let counted = count_new(self.store.clone(), self.disk.artifacts().to_owned(), pictures);
+        let counted = count_new(self.store.clone(), self.disk.artifacts().to_owned(), new_artifacts);
         Box::pin(counted.into_actor(self).then(|counted, actor, _| match counted {
-            Ok((pictures, new_bytes, known)) => {
+            Ok((new_artifacts, new_bytes, known)) => {
                 for digest in known {
                     actor.touch(digest);
                 }
-                actor.make_room_and_write(writer, pictures, new_bytes, make_room)
+                actor.make_room_and_write(writer, new_artifacts, new_bytes, make_room)
             }
             Err(error) => Box::pin(fut::ready(Err(error))),
         }))
@@ -90,12 +86,12 @@ impl ImageCache {
     fn make_room_and_write(
         &mut self,
         writer: Writer,
-        pictures: Vec<NewArtifact>,
+        new_artifacts: Vec<NewArtifact>,
         new_bytes: u64,
         make_room: Option<Recipient<MakeRoom>>,
     ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
         Box::pin(self.make_room_of(new_bytes, make_room, PRUNES).then(move |room, actor, _| {
-            async move { write(writer, pictures, room?).await }.into_actor(actor)
+            async move { write(writer, new_artifacts, room?).await }.into_actor(actor)
         }))
     }
 
@@ -180,17 +176,17 @@ impl ImageCache {
     }
 }
 
-/// Returns the pictures, the total size of those that the journal does not have, and the digests of the others.
+/// Returns the artifacts, the total size of those that the journal does not have, and the digests of the others.
 async fn count_new(
     store: Store,
     artifacts: PathBuf,
-    pictures: Vec<NewArtifact>,
+    new_artifacts: Vec<NewArtifact>,
 ) -> Result<(Vec<NewArtifact>, u64, Vec<Digest>), CacheError> {
     let hash = move || {
-        let identities = pictures.iter().map(|picture| picture.body.identity()).collect::<Vec<_>>();
-        (pictures, identities)
+        let identities = new_artifacts.iter().map(|artifact| artifact.body.identity()).collect::<Vec<_>>();
+        (new_artifacts, identities)
     };
-    let (pictures, identities) = on_thread(artifacts, hash).await?;
+    let (new_artifacts, identities) = on_thread(artifacts, hash).await?;
     let counted = store.read(move |connection| {
         let (mut new_bytes, mut seen, mut known) = (0, HashSet::new(), Vec::new());
         for (digest, size_bytes) in identities {
@@ -205,15 +201,19 @@ async fn count_new(
         Ok((new_bytes, known))
     });
     let (new_bytes, known) = counted.await?;
-    Ok((pictures, new_bytes, known))
+    Ok((new_artifacts, new_bytes, known))
 }
 
 /// Writes the files. If one of them cannot be written, all are removed again: on a full disk they would only make it worse.
-async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> Result<Kept, CacheError> {
+async fn write(
+    writer: Writer,
+    new_artifacts: Vec<NewArtifact>,
+    granted: Granted,
+) -> Result<Kept, CacheError> {
     let Writer { disk, store, files_lock, cache, fields } = writer;
     let shared_lock = Arc::clone(&files_lock).read_owned().await;
     let writer = disk.clone();
-    let outcome = on_thread(disk.artifacts().to_owned(), move || write_all(&writer, pictures));
+    let outcome = on_thread(disk.artifacts().to_owned(), move || write_all(&writer, new_artifacts));
     let WriteOutcome { written_files, files, error } = outcome.await?;
     if let Some(error) = error {
         drop(shared_lock);
@@ -221,7 +221,7 @@ async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> 
         return Err(error);
     }
     let unsettled = Unsettled { written_files, files, granted, key: None, shared_lock };
-    Ok(fields.kept(WrittenFiles::new(unsettled, cache)))
+    Ok(fields.kept(unsettled, cache))
 }
 
 /// Removes those of the files that no row names.

@@ -1,7 +1,6 @@
 //! Tests of the cache with a real journal and real files.
 
 mod damage;
-mod placed;
 mod room;
 
 use std::{
@@ -24,7 +23,6 @@ struct Home {
     budget: Budget,
     events: EventHub,
     hashed: Arc<AtomicU64>,
-    shelver: Option<Shelver>,
 }
 
 impl Home {
@@ -33,7 +31,7 @@ impl Home {
         let store = store::open(&directory.path().join("reel.db")).unwrap().store;
         let (budget, events) = (Budget::new(64 * MIB), EventHub::default());
         let hashed = Arc::default();
-        Self { directory, store, budget, events, hashed, shelver: None }
+        Self { directory, store, budget, events, hashed }
     }
 
     /// Makes the journal older than any file.
@@ -56,10 +54,7 @@ impl Home {
             limits,
         });
         self.hashed = Arc::clone(&cache.disk.hashed);
-        let shelver = cache.shelver();
-        let cache = cache.start();
-        self.shelver = Some(shelver(cache.clone().recipient()));
-        cache
+        cache.start()
     }
 
     fn start_wide(&mut self) -> Addr<ImageCache> {
@@ -91,8 +86,8 @@ fn picture(fill: u8, size: usize) -> NewArtifact {
 
 fn keep_all(key: Option<u8>, pictures: Vec<NewArtifact>) -> KeepMade {
     let key = key.map(|key| [key; 32]);
-    let (provider, model, pictures) = ("draft".into(), Some("m".into()), pictures.into());
-    KeepMade { key, provider, model, pictures, notes: Vec::new(), make_room: None }
+    let (provider, model) = ("draft".into(), Some("m".into()));
+    KeepMade { key, provider, model, artifacts: pictures, notes: Vec::new(), make_room: None }
 }
 
 impl Home {

@@ -11,7 +11,7 @@ use super::{
     attempt::{Call, Ticket, Work},
 };
 use crate::{
-    cache::{Fresh, Spooled},
+    cache::Spooled,
     domain::{Class, Failure, ImageRequest},
     memory::Reservation,
     provider::{
@@ -224,7 +224,7 @@ impl ComfyProvider {
         let words = call.left_out.borrow().clone();
         let beside = Beside { words, missing, ..Beside::default() };
         let notes = notes(&self.core.config.name, &request.params, &seen, &beside);
-        Ok(Generated { pictures: Fresh::Pictures(pictures), notes, cost_microusd: None })
+        Ok(Generated { artifacts: pictures, notes, cost_microusd: None })
     }
 
     async fn one_video(
@@ -236,7 +236,7 @@ impl ComfyProvider {
         let (mut artifact, notes) =
             self.core.inspect_video(file).await.map_err(|reason| self.core.bad_answer(&reason))?;
         artifact.reservation = Some(share.split(artifact.body.memory_bytes()));
-        Ok(Generated { pictures: Fresh::Pictures(vec![artifact]), notes, cost_microusd: None })
+        Ok(Generated { artifacts: vec![artifact], notes, cost_microusd: None })
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     watch::{self as watching, Part, Places, STALL, Stopped},
 };
 use crate::{
-    cache::{Body, NewArtifact, Shelver, Spools},
+    cache::{Body, NewArtifact, Spools},
     chain::chain,
     domain::{CancelSignal, Class, Facts, Failure, RenderRequest},
     fonts::FontError,
@@ -39,7 +39,6 @@ const SECOND_TIME: u32 = 30;
 pub(in crate::provider) struct FilmTools {
     pub(in crate::provider) budget: Budget,
     pub(in crate::provider) spools: Spools,
-    pub(in crate::provider) shelver: Shelver,
     pub(in crate::provider) commands: CommandRunner,
 }
 
@@ -175,7 +174,7 @@ impl FilmTools {
         let spooled = spool.finish().map_err(unreadable)?;
         let reservation = reserve(Holder::Body, spooled.memory_bytes())?;
         let artifact = NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts };
-        Ok(self.shelver.shelve_now(vec![artifact]).into())
+        Ok(vec![artifact].into())
     }
 
     /// The program reported success, but its file is not what was asked for. Some versions of `ffmpeg` end so when the disk fills up.

@@ -313,7 +313,7 @@ impl CommandProvider {
             }
         }
         let notes = notes(&self.config.name, params, &seen, &beside);
-        Ok(Generated { pictures: pictures.into(), notes, cost_microusd: None })
+        Ok(Generated { artifacts: pictures, notes, cost_microusd: None })
     }
 
     async fn draw_one(

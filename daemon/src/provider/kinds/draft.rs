@@ -13,7 +13,7 @@ use reel_protocol::{
 use reel_story::speaking_time;
 
 use crate::{
-    cache::{Body, NewArtifact, SPOOL_BYTES, Shelver, Spools},
+    cache::{Body, NewArtifact, SPOOL_BYTES, Spools},
     domain::{
         CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ProgressSink, ProviderProfile,
         ServiceRequest, SpeechCapabilities,
@@ -40,13 +40,12 @@ const LONGEST: Duration = Duration::from_hours(1);
 pub struct Draft {
     budget: Budget,
     spools: Spools,
-    shelver: Shelver,
     commands: CommandRunner,
 }
 
 impl Draft {
     /// Builds the only instance; no configuration names it. A drawing keeps one core busy, so as many run at once as there are cores.
-    pub fn instance(budget: Budget, spools: Spools, shelver: Shelver, commands: CommandRunner) -> Instance {
+    pub fn instance(budget: Budget, spools: Spools, commands: CommandRunner) -> Instance {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Instance {
             profile: ProviderProfile {
@@ -72,7 +71,7 @@ impl Draft {
             },
             address: None,
             api_key: None,
-            provider: Arc::new(Self { budget, spools, shelver, commands }),
+            provider: Arc::new(Self { budget, spools, commands }),
         }
     }
 }
@@ -114,7 +113,7 @@ impl Provider for Draft {
 }
 
 impl Draft {
-    /// Makes artifacts on a blocking thread, and writes them.
+    /// Makes artifacts on a blocking thread.
     async fn make(
         self: Arc<Self>,
         permit: Option<Permit>,
@@ -125,8 +124,7 @@ impl Draft {
             let made = make(&self)?;
             // Release the permit first: the next task draws while this one waits for the disk.
             drop(permit);
-            let pictures = self.shelver.shelve_now(made);
-            Ok(Generated { pictures, notes, cost_microusd: None })
+            Ok(Generated { artifacts: made, notes, cost_microusd: None })
         });
         making.await.unwrap_or_else(|panic| {
             let message = format!("the drawing thread panicked: {panic}");

@@ -69,7 +69,7 @@ impl RemoteProvider {
         let Answered { text, facts, notes, cost_microusd, violation } = answered;
         let reservation = Some(share.split(text.len() as u64));
         let artifact = NewArtifact { body: Body::Held(text.into_bytes()), reservation, facts };
-        let generated = Generated { pictures: vec![artifact].into(), notes, cost_microusd };
+        let generated = Generated { artifacts: vec![artifact], notes, cost_microusd };
         match violation {
             None => Ok(generated),
             Some(violation) => Err(GenerateError::Flawed(Box::new(generated), self.mismatch(&violation))),

@@ -1,5 +1,4 @@
-//! Reads and processes a response on one blocking thread. In the usual case that thread also inspects and writes the pictures, as waking another
-//! thread takes as long as the work itself.
+//! Reads and processes a response on one blocking thread. In the usual case that thread also inspects the pictures.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -7,7 +6,7 @@ use reqwest::Url;
 
 use super::{Look, MAX_PICTURE_BYTES};
 use crate::{
-    cache::{Body, Fresh, NewArtifact, Preview, Shelver, Spooled, Spools},
+    cache::{Body, NewArtifact, Preview, Spooled, Spools},
     domain::{Facts, ProgressSink},
     provider::{
         http::{Answer, BodyFault, BodyLimits, Chunks, Document, Node, read_answer},
@@ -36,7 +35,6 @@ pub(super) struct Reading {
     pub count: usize,
     pub spools: Spools,
     pub inspector: Inspector,
-    pub shelver: Shelver,
     /// Receives the path of each preview.
     pub progress: ProgressSink,
     /// The provider's name, for messages about previews.
@@ -48,9 +46,9 @@ pub(super) type Text = (Result<Spooled, BodyFault>, Look);
 
 /// The outcome of reading a response.
 pub(super) enum Came {
-    /// Every picture of the response was good, and `fresh` says whether they are written.
+    /// Every picture of the response was good.
     Whole {
-        fresh: Fresh,
+        pictures: Vec<NewArtifact>,
         /// The result of the inspection of each picture.
         seen: Vec<Inspected>,
         /// Everything in the response besides its pictures.
@@ -108,8 +106,7 @@ impl Reading {
             let pictures: Vec<_> = taken.filter_map(|(text, look)| Some((text.ok()?, look?.ok()?))).collect();
             let seen = pictures.iter().map(|(_, inspected)| inspected.clone()).collect();
             let pictures = pictures.into_iter().map(|(spooled, inspected)| picture(spooled, &inspected));
-            let fresh = self.shelver.shelve_now(pictures.collect());
-            return Came::Whole { fresh, seen, document, passed_over };
+            return Came::Whole { pictures: pictures.collect(), seen, document, passed_over };
         }
         Came::Parts(Parts { items, pictures, document, cut, passed_over, is_too_large })
     }

@@ -64,7 +64,7 @@ impl RemoteProvider {
         let Spoken { file, facts, notes, cost_microusd } = spoken;
         let reservation = Some(share.split(file.memory_bytes()));
         let artifact = NewArtifact { body: Body::Spooled(file), reservation, facts };
-        Ok(Generated { pictures: vec![artifact].into(), notes, cost_microusd })
+        Ok(Generated { artifacts: vec![artifact], notes, cost_microusd })
     }
 
     async fn ask_to_speak(

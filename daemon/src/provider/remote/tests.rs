@@ -13,15 +13,12 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    cache::{CacheParts, ImageCache, SetCacheLimits, Spools},
+    cache::Spools,
     domain::{JobSink, ProgressSink},
-    events::EventHub,
     memory::Budget,
     process::Launcher,
     provider::{Http, HttpLimits, Inspector, command::CommandRunner, kinds::Openai},
-    store,
 };
-use actix::Actor as _;
 
 /// Serves one request with this body, and returns the base URL.
 fn serve(answer: String) -> Url {
@@ -40,14 +37,6 @@ fn serve(answer: String) -> Url {
 
 fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProvider {
     let (artifacts, patience) = (home.path().join("artifacts"), Duration::from_secs(30));
-    let cache = ImageCache::new(CacheParts {
-        store: store::open(&home.path().join("reel.db")).unwrap().store,
-        artifacts: artifacts.clone(),
-        budget: budget.clone(),
-        events: EventHub::default(),
-        limits: SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 1 << 30 },
-    });
-    let shelver = cache.shelver();
     RemoteProvider {
         config: ProviderConfig {
             price: None,
@@ -81,7 +70,6 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             }),
             patience,
             spools: Spools::new(artifacts),
-            shelver: shelver(cache.start().recipient()),
             inspector: Inspector::new(budget.clone()),
             known_jobs: crate::provider::known_jobs::KnownJobs::default(),
             machines: crate::provider::Machines::default(),
@@ -117,7 +105,7 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
         jobs: JobSink::new(|_| Box::pin(async { true })),
     };
     let made = tokio::time::timeout(Duration::from_secs(20), studio.attempt(call)).await;
-    let Ok(Ok(Generated { pictures: Fresh::Pictures(pictures), .. })) = made else {
+    let Ok(Ok(Generated { artifacts: pictures, .. })) = made else {
         panic!("it waits for its own memory: {made:?}")
     };
     assert_eq!((pictures.len(), budget.reserved_bytes()), (1, picture.get_ref().len() as u64));

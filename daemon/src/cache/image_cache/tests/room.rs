@@ -200,3 +200,24 @@ async fn more_than_a_page_is_cleared() {
     let cleared = cache.send(ClearCache { is_memory_only: false }).await.unwrap().unwrap();
     assert_eq!((cleared.entries, cleared.artifacts, cleared.pinned), (2, 400, 0));
 }
+
+#[actix::test]
+async fn a_result_whose_rows_are_not_committed_leaves_no_file_and_takes_no_room() {
+    let mut home = Home::new();
+    let cache = home.start(SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 500 });
+    let kept = home.keep(&cache, 1, 300).await.unwrap();
+    let given_up = cache.send(keep_all(Some(2), vec![picture(2, 150)])).await.unwrap().unwrap();
+    let path = PathBuf::from(&given_up.made.outputs[0].path);
+    assert!(path.exists());
+    drop(given_up);
+    // The cache removes files only while nobody writes any, so this waits for nothing else than the removal.
+    let removed = async {
+        while path.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), removed).await.unwrap();
+    assert!(exists(&kept) && look_up(&cache, 2).await.is_none());
+    home.keep(&cache, 3, 200).await.unwrap();
+    assert!(exists(&kept), "the room came back, so nothing was evicted");
+}

@@ -59,7 +59,7 @@ impl CommandProvider {
             return Err(failed(self.no_speech("it takes no extra", "leave extra out")));
         }
         let speech = self.make_media(values, cancel, "audio/").await?;
-        Ok(Generated { pictures: vec![speech].into(), notes: Vec::new(), cost_microusd: None })
+        Ok(Generated { artifacts: vec![speech], notes: Vec::new(), cost_microusd: None })
     }
 
     /// Returns the voice for a request, as the program names it; `None` if the program takes no voice or uses its default. A voice or a language

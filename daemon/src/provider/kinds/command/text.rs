@@ -69,7 +69,7 @@ impl CommandProvider {
         };
         let reservation = Some(reservation.split(text.len() as u64));
         let artifact = NewArtifact { body: Body::Held(text.into_bytes()), reservation, facts };
-        let generated = Generated { pictures: vec![artifact].into(), notes: Vec::new(), cost_microusd: None };
+        let generated = Generated { artifacts: vec![artifact], notes: Vec::new(), cost_microusd: None };
         match violation {
             None => Ok(generated),
             Some(violation) => Err(GenerateError::Flawed(Box::new(generated), self.mismatch(&violation))),

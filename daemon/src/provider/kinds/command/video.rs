@@ -35,7 +35,7 @@ impl CommandProvider {
         let cancel = if self.config.is_paid { never } else { cancel };
         let values = self.video_values(request).map_err(GenerateError::Failed)?;
         let video = self.make_media(values, cancel, "video/").await?;
-        Ok(Generated { pictures: vec![video].into(), notes: Vec::new(), cost_microusd: None })
+        Ok(Generated { artifacts: vec![video], notes: Vec::new(), cost_microusd: None })
     }
 
     fn video_values(&self, request: &VideoRequest) -> Result<Values, Failure> {

@@ -251,7 +251,7 @@ impl Draft {
         let spooled = self.spool(&made.path).map_err(unreadable)?;
         let reservation = reserve(Holder::Body, spooled.memory_bytes())?;
         let video = NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts };
-        Ok(self.shelver.shelve_now(vec![video]).into())
+        Ok(vec![video].into())
     }
 
     fn spool(&self, path: &Path) -> io::Result<Spooled> {

@@ -70,7 +70,7 @@ impl RemoteProvider {
         };
         match made {
             Ok((pictures, notes)) => {
-                let generated = Generated { pictures: pictures.into(), notes, cost_microusd };
+                let generated = Generated { artifacts: pictures, notes, cost_microusd };
                 Ok(Taken::Over(Followed::Delivered(Box::new(generated))))
             }
             Err(Unhad::Later(reason)) => Ok(Taken::Untold { reason, wait: None, is_refusal: false }),
