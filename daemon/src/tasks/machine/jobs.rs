@@ -8,7 +8,7 @@ use super::{Answer, Machine, RequestId, RunId, Surroundings, Todo, Write};
 use crate::{
     domain::RemoteJob,
     store::{EncodedRemoteJob, Recovered},
-    tasks::end::task_error,
+    tasks::{Plan, end::task_error},
 };
 
 impl Recovered {
@@ -69,10 +69,9 @@ impl<S: Surroundings> Machine<S> {
         task.job = job.or_else(|| task.job.take()).map(|job| Arc::new(job.or_ask_again()));
     }
 
-    /// Returns why the planned provider may not be asked: another provider has made results for the task, and may have been paid.
-    pub(super) fn made_elsewhere(&self, id: TaskId) -> Option<TaskError> {
-        let task = self.live.get(&id)?;
-        let (job, planned) = (task.job.as_ref()?, task.plan.candidates.first()?);
+    /// Returns why the provider that a plan names first may not be asked: another provider has made results for the task, and may have been paid.
+    pub(super) fn made_elsewhere(&self, id: TaskId, plan: &Plan) -> Option<TaskError> {
+        let (job, planned) = (self.live.get(&id)?.job.as_ref()?, plan.candidates.first()?);
         let made_by = job.provider();
         if made_by == &*planned.provider || job.may_ask_again() {
             return None;

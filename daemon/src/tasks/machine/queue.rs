@@ -14,10 +14,10 @@ impl<S: Surroundings> Machine<S> {
         if !self.has_valid_plan(id) {
             return self.plan_anew(id);
         }
-        if let Some(error) = self.made_elsewhere(id) {
+        let Some(task) = self.live.get(&id) else { return };
+        if let Some(error) = self.made_elsewhere(id, &task.plan) {
             return self.when_settled(id, Todo::HoldUnknown(error));
         }
-        let Some(task) = self.live.get(&id) else { return };
         let (was_own, priority) = (self.flights.leads_or_alone(id), task.priority);
         let leader = match task.key() {
             Some(key) => self.flights.join(key, id),

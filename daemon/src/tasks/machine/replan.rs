@@ -69,13 +69,22 @@ impl<S: Surroundings> Machine<S> {
         if self.runs.values().any(is_shared) {
             return;
         }
-        let Some(task) = self.live.get_mut(&id).filter(|task| task.run.is_none()) else { return };
+        let Some(task) = self.live.get(&id).filter(|task| task.run.is_none()) else { return };
         let state = task.state;
         // The attempt has ended, and what becomes of the task is not committed yet. It may have been paid, so it keeps its key. Entering the queue
         // plans it again.
         if state == TaskState::Running {
             return;
         }
+        let made_elsewhere = plan.as_ref().ok().and_then(|plan| self.made_elsewhere(id, plan));
+        if state == TaskState::Queued
+            && let Some(error) = made_elsewhere
+        {
+            // It keeps its key, so that no equal task pays the provider that holds its job when that is back, even before the hold is committed.
+            self.ready.remove(id);
+            return self.when_settled(id, Todo::HoldUnknown(error));
+        }
+        let Some(task) = self.live.get_mut(&id) else { return };
         let provider = task.requested_provider.clone().or_else(|| task.planned());
         let plan = match (plan, provider) {
             // The provider that may have been paid is not configured. The task keeps its key, so that no equal task pays that provider again when
