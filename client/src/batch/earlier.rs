@@ -76,10 +76,11 @@ fn assign(
     for wanted in wanted {
         let tasks = items.get(wanted.item_index).and_then(|item| by_request.get_mut(&item.request));
         // The new tasks are added to the same batch, so that one subscription follows all.
-        let task = tasks.and_then(VecDeque::pop_front).filter(|task| {
+        let is_of_the_batch = |task: &TaskId| {
             let batch = batch_of(*task);
             batch.is_some() && (earlier.batch.is_none() || earlier.batch == batch)
-        });
+        };
+        let task = tasks.and_then(|tasks| tasks.remove(tasks.iter().position(is_of_the_batch)?));
         match task {
             Some(task) => {
                 earlier.batch = batch_of(task);
@@ -113,6 +114,9 @@ mod tests {
             working(11, 1, CacheMode::Fresh),
             working(12, 1, CacheMode::Use),
             working(20, 2, CacheMode::Use),
+            working(21, 0, CacheMode::Off),
+            working(13, 0, CacheMode::Off),
+            working(14, 2, CacheMode::Off),
         ];
         // Task 20 is of another batch.
         let batch_of = |id: TaskId| Some(BatchId(if id.0 < 20 { 1 } else { 2 }));

@@ -87,6 +87,12 @@ async fn list(context: &Context, args: &Args) -> Result<(TaskListResult, usize),
         };
         let page = session.call::<TaskList>(&params).await?;
         found.next_cursor = page.next_cursor;
+        // The newest tasks come first, and a step is newer than its workflow.
+        if let Some(parent) = args.parent
+            && page.tasks.last().is_some_and(|task| task.id <= parent)
+        {
+            found.next_cursor = None;
+        }
         let is_empty = page.tasks.is_empty();
         for (read, task) in (0..).zip(page.tasks) {
             let is_shown = match args.parent {

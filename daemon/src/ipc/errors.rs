@@ -45,7 +45,8 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
         }
         TaskRefusal::NoTask(_) => new(ErrorCode::TaskNotFound)
             .hint("reel ls lists the tasks; the history keeps only the latest ones"),
-        TaskRefusal::NoBatch(_) => new(ErrorCode::BatchNotFound).hint("leave `batch` out to begin a new one"),
+        TaskRefusal::NoBatch(_) => new(ErrorCode::BatchNotFound)
+            .hint("reel ls shows the batches; to submit tasks in a new one, leave `batch` out"),
         TaskRefusal::NoDependency { .. } => new(ErrorCode::DependencyNotFound)
             .hint("submit the task that comes first, and name the id of its answer"),
         TaskRefusal::BadInput { input: BadInput::Missing(_), .. } => {
@@ -53,6 +54,9 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
         }
         TaskRefusal::BadInput { input: BadInput::OtherSize { .. }, .. } => {
             new(ErrorCode::InvalidParams).hint("make the mask as wide and as high as the first picture")
+        }
+        TaskRefusal::BadInput { input: BadInput::TooLarge { .. }, .. } => {
+            new(ErrorCode::InvalidParams).hint("make the picture smaller")
         }
         TaskRefusal::BadInput { .. } => {
             new(ErrorCode::InvalidParams).hint("start from a PNG, JPEG or WebP picture")
@@ -118,16 +122,21 @@ pub(super) fn put(error: PutError) -> RpcError {
         PutError::Picture(_) => new(ErrorCode::InvalidParams).hint("open it in a viewer, and save it anew"),
         PutError::Piece(_) => new(ErrorCode::InvalidParams)
             .hint("begin anew without `upload`, and send each piece after the answer to the one before"),
+        PutError::TooMany(_) => new(ErrorCode::InvalidParams)
+            .hint("wait until one has ended; one without a piece for 5 minutes makes way"),
         PutError::TooManyPixels { .. } => new(ErrorCode::InvalidParams).hint("make it smaller"),
         PutError::OverMemory(error) => over_budget(error),
         PutError::Internal(_) => new(ErrorCode::Internal).hint(SEE_LOG),
+        PutError::Unwritten { .. } => new(ErrorCode::StorageFailed).hint(SEE_LOG),
+        PutError::Empty(_) => new(ErrorCode::InvalidParams).hint("send at least one byte"),
+        PutError::TooLarge { .. } => {
+            new(ErrorCode::InvalidParams).hint("the store takes files of at most 256 MiB")
+        }
         PutError::DiskFull => new(ErrorCode::StorageFull).hint("make room on the disk, then send it again"),
         PutError::Relative(_)
         | PutError::Unreadable { .. }
         | PutError::NotRegular { .. }
-        | PutError::Foreign(_)
-        | PutError::Empty(_)
-        | PutError::TooLarge { .. } => {
+        | PutError::Foreign(_) => {
             new(ErrorCode::InvalidParams).hint("name a file of your own by its absolute path, not by a link")
         }
     }

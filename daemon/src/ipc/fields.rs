@@ -1,15 +1,16 @@
 //! Finds the names of the fields of a params type through its `Deserialize`, so that hints always agree with the specification. Pure.
 
-use std::collections::BTreeMap;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Visitor, value::Error},
-    forward_to_deserialize_any,
-};
-use serde_json::value::RawValue;
+use std::fmt;
 
 use crate::nearest::nearest;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor, value::Error},
+    forward_to_deserialize_any,
+};
+
+/// Most unknown fields of an object that are compared with the known ones.
+const MOST_UNKNOWN: usize = 64;
 
 /// Returns the fields that `T` reads. Empty for structs without fields, and for anything but structs.
 pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
@@ -22,11 +23,30 @@ pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
 /// Returns a field of a JSON object that `T` does not read and that resembles one that it reads, with that one. Other unknown fields are ignored, because
 /// later versions may have them.
 pub(super) fn mistyped<'de, T: Deserialize<'de>>(object: &str) -> Option<(String, &'static str)> {
-    let names = names::<T>();
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
-    let is_unknown = |field: &String| !names.contains(&field.as_str());
-    let near = |field: String| Some((field.clone(), nearest(&field, names.iter().copied())?));
-    fields.into_keys().filter(is_unknown).find_map(near)
+    serde_json::Deserializer::from_str(object).deserialize_map(Mistyped(names::<T>())).ok()?
+}
+
+/// Reads the fields of an object and keeps none but the one that it returns, because an object may have millions.
+struct Mistyped(&'static [&'static str]);
+
+impl<'de> Visitor<'de> for Mistyped {
+    type Value = Option<(String, &'static str)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let (mut found, mut unknown) = (None, 0);
+        while let Some(field) = fields.next_key::<String>()? {
+            fields.next_value::<IgnoredAny>()?;
+            if found.is_none() && unknown < MOST_UNKNOWN && !self.0.contains(&field.as_str()) {
+                unknown += 1;
+                found = nearest(&field, self.0.iter().copied()).map(|near| (field, near));
+            }
+        }
+        Ok(found)
+    }
 }
 
 struct Probe(&'static [&'static str]);

@@ -108,7 +108,7 @@ impl HomeLock {
             return;
         }
         let Ok(mut file) = os::open_private(&self.path) else { return };
-        if take(&mut file, 1).is_ok() && write(&mut file, &self.text).is_ok() {
+        if file.try_lock().is_ok() && write(&mut file, &self.text).is_ok() {
             warn!(path = %self.path.display(), "the lock file was deleted, and is made anew");
             self.file.replace((file, FileIdentity::of(&self.path).ok()));
         }

@@ -121,12 +121,15 @@ pub struct Transition {
 
 /// Writes a transition of a task. Fails with [`StoreError::NoTask`] if the task has another revision by then, or has left the history.
 ///
-/// A retried task loses its deadline. A task that stays in its state keeps its error unless the transition has one.
+/// A retried task loses its deadline, and so does a task that a person releases after the deadline: it was held because it may have been paid. A task
+/// that stays in its state keeps its error unless the transition has one.
 pub fn record_transition(connection: &Connection, transition: &Transition) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?1, rev = ?2, hold_reason = ?3, not_before_ms = ?4, priority = ?5, attempts_left = ?6, deaths = ?7, \
          finished_ms = NULL, ended = NULL, error = CASE WHEN state = ?1 THEN coalesce(?8, error) ELSE ?8 END, source = NULL, \
-         deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?9 AND rev = ?2 - 1",
+         deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL \
+         WHEN hold_reason = 'outcome_unknown' AND ?1 <> 'held' AND deadline_ms <= ?10 THEN NULL ELSE deadline_ms END \
+         WHERE id = ?9 AND rev = ?2 - 1",
     )?;
     let changed = statement.execute(params![
         transition.state.name(),
@@ -138,6 +141,7 @@ pub fn record_transition(connection: &Connection, transition: &Transition) -> Re
         transition.deaths,
         transition.error.as_ref().map(to_json).transpose()?,
         transition.id.0,
+        transition.at.unix_ms(),
     ])?;
     if changed == 0 {
         return Err(StoreError::NoTask(transition.id));
@@ -171,4 +175,49 @@ pub(super) fn insert_outputs(
         statement.execute(params![task.0, position as u64, digest.as_bytes()])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_after_the_deadline_removes_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("reel.db");
+        drop(crate::store::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        let at = 1_800_000_000_000;
+        // The deadline, the reason of the hold, and whether the deadline is left after a release.
+        let table = [
+            (at - 1, HoldReason::OutcomeUnknown, false),
+            (at + 1, HoldReason::OutcomeUnknown, true),
+            (at - 1, HoldReason::User, true),
+        ];
+        for (id, (deadline_ms, hold_reason, is_left)) in (1..).zip(table) {
+            let sql = "INSERT INTO tasks (id, rev, kind, state, hold_reason, priority, client, after, params, cache_mode, attempts_left, \
+                       created_ms, deadline_ms) VALUES (?1, 1, 'a.b', 'held', ?2, 0, 'c', '[]', '{}', 0, 1, 1, ?3)";
+            connection.execute(sql, params![id, hold_reason.name(), deadline_ms]).unwrap();
+            let release = Transition {
+                id: TaskId(id),
+                rev: 2,
+                at: Timestamp::from_unix_ms(at),
+                is_retry: false,
+                state: TaskState::Queued,
+                hold_reason: None,
+                not_before: None,
+                priority: 0,
+                attempts_left: 1,
+                deaths: 0,
+                left_provider: None,
+                attempt_outcome: None,
+                error: None,
+                resolved: None,
+            };
+            record_transition(&connection, &release).unwrap();
+            let sql = "SELECT deadline_ms FROM tasks WHERE id = ?";
+            let left: Option<u64> = connection.query_row(sql, [id], |row| row.get(0)).unwrap();
+            assert_eq!(left, is_left.then_some(deadline_ms), "{deadline_ms} {hold_reason:?}");
+        }
+    }
 }

@@ -309,6 +309,8 @@ impl StreamHandler<PermitGivenBack> for TaskTracker {
 impl StreamHandler<Returned> for TaskTracker {
     fn handle(&mut self, returned: Returned, ctx: &mut Self::Context) {
         match returned {
+            // The client has gone while its tasks were looked for. Nobody would read the answer or end the wait.
+            Returned::Event(event) if self.is_abandoned(&event) => {}
             Returned::Event(event) => self.feed(ctx, *event),
             Returned::Committed(committed) => self.committed(ctx, *committed),
             Returned::Ended(run, end) => self.ended(ctx, run, end),

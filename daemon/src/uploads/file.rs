@@ -75,7 +75,7 @@ pub(super) fn copy(path: &Path, limit_bytes: u64, spools: &Spools) -> Result<Cop
 pub(super) fn not_written(path: &Path, source: io::Error) -> PutError {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => PutError::DiskFull,
-        _ => PutError::Unreadable { path: path.to_owned(), source: Arc::new(source) },
+        _ => PutError::Unwritten { path: path.to_owned(), source: Arc::new(source) },
     }
 }
 

@@ -38,9 +38,18 @@ pub enum PutError {
     /// The path is relative. The daemon does not share the caller's working directory.
     #[error("{} is not an absolute path", .0.display())]
     Relative(PathBuf),
-    /// The file could not be opened or read, or its copy could not be written.
+    /// The file could not be opened or read.
     #[error("cannot read {}", path.display())]
     Unreadable {
+        /// The path of the file as the client named it.
+        path: PathBuf,
+        /// The error of the system.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// The copy of the file could not be written.
+    #[error("cannot write the copy of {}", path.display())]
+    Unwritten {
         /// The path of the file as the client named it.
         path: PathBuf,
         /// The error of the system.
@@ -83,6 +92,9 @@ pub enum PutError {
     /// A piece cannot be added to an upload. The field is the message.
     #[error("{0}")]
     Piece(String),
+    /// As many uploads are under way as are allowed. The field is their number.
+    #[error("{0} uploads are under way, and no more can begin")]
+    TooMany(usize),
     /// The disk has no room for the copy.
     #[error("the disk has no room for the file")]
     DiskFull,

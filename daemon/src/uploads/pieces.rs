@@ -121,7 +121,7 @@ impl Pieces {
             open.uploads.retain(|_, upload| now.duration_since(upload.touched) < ABANDONED_AFTER);
         }
         if open.uploads.len() >= MOST {
-            return Err(PutError::Piece(format!("{MOST} uploads are under way, which are the most")));
+            return Err(PutError::TooMany(MOST));
         }
         open.next += 1;
         let upload = Upload { spool: spools.create_file(), head: Vec::new(), touched: Instant::now() };

@@ -63,10 +63,25 @@ impl Handles {
             Err(refusal) => return Ok((name, StepEnd::refused(error_of(&refusal)))),
         };
         if is_retry && matches!(accepted.state, TaskState::Failed | TaskState::Cancelled) {
-            let retry = DecideTask { id: accepted.id, decision: Decision::Retry };
-            self.decide.send(retry).await.map_err(|_| CannotContinue)?.ok();
+            self.retry(accepted.id).await?;
         }
         Ok((name, self.settled(accepted.id).await?))
+    }
+
+    /// Retries a step. The request is repeated while the memory budget is full. Another refusal leaves the step as it ended.
+    async fn retry(&self, id: TaskId) -> Result<(), CannotContinue> {
+        let mut wait = RETRY_WAITS.0;
+        loop {
+            let retry = DecideTask { id, decision: Decision::Retry };
+            match self.decide.send(retry).await.map_err(|_| CannotContinue)? {
+                Err(TaskRefusal::Stopping) => return Err(CannotContinue),
+                Err(TaskRefusal::OverMemory(_)) => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_WAITS.1);
+                }
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Waits until a task is settled, and returns how it ended as a step. The wait is repeated if the memory budget refuses it.

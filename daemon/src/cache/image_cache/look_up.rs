@@ -4,18 +4,27 @@ use std::{
     collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use actix::{fut, prelude::*};
 use reel_protocol::{Digest, Output};
 use tracing::error;
 
-use super::{ImageCache, check::Verdict};
+use super::{
+    ImageCache,
+    check::{CheckFile, Verdict},
+};
 use crate::{
     cache::{Key, LookUp, Made, index::Known},
     chain::chain,
     store::{self, ArtifactRow, Entry},
 };
+
+/// How often, and after which pauses, a file that cannot be read is tried again. The reason may pass, such as too many open files, and a miss may be
+/// paid for again.
+const UNREADABLE_PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_500)];
 
 /// The state of one [`LookUp`].
 struct Job {
@@ -163,7 +172,8 @@ impl ImageCache {
         // It counts as used from here on, so that it is not evicted between its verification and the answer.
         needs.files.keys().for_each(|digest| self.touch(*digest));
         let checks: Vec<_> =
-            needs.files.into_values().map(|row| (row.digest, self.check_file(&row, None, ctx))).collect();
+            needs.files.into_values().map(|row| (self.check_file(&row, None, ctx), row)).collect();
+        let cache = ctx.address();
         let fetch = async move {
             let read = match entries {
                 None => Ok(Vec::new()),
@@ -175,8 +185,17 @@ impl ImageCache {
                 missing
             });
             let mut verdicts = Vec::with_capacity(checks.len());
-            for (digest, check) in checks {
-                verdicts.push((digest, matches!(check.await, Verdict::Good)));
+            for (check, row) in checks {
+                let mut verdict = check.await;
+                for pause in UNREADABLE_PAUSES {
+                    if !matches!(verdict, Verdict::Unreadable(_)) {
+                        break;
+                    }
+                    tokio::time::sleep(pause).await;
+                    // This fails only if the cache ends, and then nobody reads the answer.
+                    verdict = cache.send(CheckFile(row.clone())).await.unwrap_or(Verdict::Missing);
+                }
+                verdicts.push((row.digest, matches!(verdict, Verdict::Good)));
             }
             Fetched { entries, is_read, epoch, verdicts }
         };

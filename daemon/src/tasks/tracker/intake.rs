@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use actix::{Context, Recipient};
-use reel_protocol::{CacheMode, TaskSpec};
+use reel_protocol::{CacheMode, ErrorCode, TaskSpec};
 
 use super::{Returned, TaskTracker};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     domain::Fingerprint,
     tasks::{
         PlanRefusal, PlanSpec, PlanTasks, TaskRefusal,
-        machine::{Event, Intake, PlannedTask, Unplanned},
+        machine::{Event, Intake, PlannedTask, RequestId, Unplanned},
     },
 };
 
@@ -46,11 +46,22 @@ fn fingerprint(intake: &Intake) -> Fingerprint {
     Fingerprint { meaning: *meaning.finalize().as_bytes(), text: *text.finalize().as_bytes() }
 }
 
+fn not_planned() -> TaskRefusal {
+    TaskRefusal::Plan(PlanRefusal {
+        index: 0,
+        code: ErrorCode::Internal,
+        message: "the tasks could not be planned".to_owned(),
+        hint: Some("reel daemon logs says more".to_owned()),
+    })
+}
+
 impl TaskTracker {
-    /// Plans the tasks and looks them up in the cache. Then the event that `then` makes of the intake is passed to the machine.
+    /// Plans the tasks and looks them up in the cache. Then the event that `then` makes of the intake is passed to the machine. If the tasks cannot be
+    /// planned, the request is refused.
     pub(super) fn take_in(
         &mut self,
         ctx: &mut Context<Self>,
+        request: RequestId,
         mut intake: Box<Intake>,
         then: impl FnOnce(Box<Intake>) -> Event + 'static,
     ) {
@@ -71,8 +82,13 @@ impl TaskTracker {
                 });
                 intake = match planning.await {
                     Ok(planned) => planned,
-                    // The request is never answered in this case.
-                    Err(error) => return tracing::error!(%error, "a batch could not be planned"),
+                    Err(error) => {
+                        tracing::error!(%error, "a batch could not be planned");
+                        let refusal = not_planned();
+                        return drop(
+                            returns.send(Returned::Event(Box::new(Event::NotFound { request, refusal }))),
+                        );
+                    }
                 };
             }
             intake.look_up(&look_up).await;

@@ -166,7 +166,7 @@ impl Handler<SubmitTask> for TaskTracker {
         let request = self.requests.add(Reply::Submit(reply));
         let request_id = spec.request_id.take();
         let intake = Box::new(Intake { request_id, step, ..Intake::single(caller, spec) });
-        self.take_in(ctx, intake, move |intake| Event::Submit { request, intake });
+        self.take_in(ctx, request, intake, move |intake| Event::Submit { request, intake });
         answer_of(answer)
     }
 }
@@ -179,7 +179,7 @@ impl Handler<SubmitBatch> for TaskTracker {
         let request = self.requests.add(Reply::Batch(reply));
         let SubmitBatch { caller, request_id, name, batch, specs } = msg;
         let intake = Box::new(Intake { request_id, batch, name, ..Intake::batch(caller, specs) });
-        self.take_in(ctx, intake, move |intake| Event::Submit { request, intake });
+        self.take_in(ctx, request, intake, move |intake| Event::Submit { request, intake });
         answer_of(answer)
     }
 }
@@ -192,7 +192,7 @@ impl Handler<CallService> for TaskTracker {
         let CallService { caller, spec, timeout, gone } = msg;
         let request = self.requests.add(Reply::View(reply));
         let intake = Box::new(Intake::single(caller, spec));
-        self.take_in(ctx, intake, move |intake| Event::Call { request, intake, timeout });
+        self.take_in(ctx, request, intake, move |intake| Event::Call { request, intake, timeout });
         let end = self.ends_when_gone(request, gone);
         Box::pin(async move { end.answer(answer).await })
     }
@@ -221,6 +221,11 @@ impl EndsWhenGone {
 impl TaskTracker {
     fn ends_when_gone(&self, request: RequestId, gone: ClientGone) -> EndsWhenGone {
         EndsWhenGone { request, gone, returns: self.returns.clone() }
+    }
+
+    /// Whether the event begins a wait whose client has gone.
+    pub(super) fn is_abandoned(&self, event: &Event) -> bool {
+        matches!(event, Event::Wait { request, .. } if !self.requests.waiting.contains_key(request))
     }
 
     /// Called when the client of a request has gone. The request is removed first, so that no task is read for its answer.

@@ -106,7 +106,11 @@ fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Op
         ),
         Some(_) => return None,
     };
-    Some(task_error(code.name(), message, "put the file with artifact.put, and name its digest", false))
+    let hint = match found {
+        None => "put the file with artifact.put, and name its digest",
+        Some(_) => "put another file with artifact.put, and name its digest",
+    };
+    Some(task_error(code.name(), message, hint, false))
 }
 
 async fn find_abilities(

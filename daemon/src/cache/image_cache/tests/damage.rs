@@ -128,3 +128,23 @@ async fn verifying_drops_what_is_lost_and_removes_old_strays_only() {
     assert_eq!(look_up(&cache, 3).await.as_ref(), Some(&made[2]));
     assert_eq!(home.budget.usage()[5].bytes, 0);
 }
+
+#[actix::test]
+async fn a_file_that_cannot_be_read_for_a_moment_is_no_miss() {
+    let mut home = Home::new();
+    let cache = home.start_wide();
+    let made = home.keep(&cache, 1, 300).await.unwrap();
+    stop(cache).await;
+    let (directory, aside) =
+        (Path::new(&made.outputs[0].path).parent().unwrap(), home.artifacts().join("aside"));
+    fs::rename(directory, &aside).unwrap();
+    fs::write(directory, "in the way").unwrap();
+    let cache = home.start_wide();
+    let restored = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        fs::remove_file(directory).unwrap();
+        fs::rename(&aside, directory).unwrap();
+    };
+    let (found, ()) = tokio::join!(look_up(&cache, 1), restored);
+    assert_eq!(found, Some(made));
+}
