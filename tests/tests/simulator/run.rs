@@ -136,6 +136,7 @@ impl World {
         } else if self.calls.values().any(super::calls::Call::can_move) {
             self.move_a_call()?;
         } else if let Some(held) = self.held() {
+            self.decided.insert(held);
             let request = self.ask(PendingRequest::Decide(held));
             self.feed(Event::Decide { request, id: held, decision: Decision::Release })?;
         } else if self.wake.is_some() {
