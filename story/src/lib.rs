@@ -1,6 +1,6 @@
 //! The steps from a story to a video that need no model, file, clock or task. They are pure functions and values.
 //!
-//! `split` divides a text into scenes and shots without losing a character. `project` is the file in which a person changes them. `timeline` computes
+//! `split` divides a text into scenes and shots without losing a character. `director` lets a language model do it, also without losing one. `project` is the file in which a person changes them. `timeline` computes
 //! the frames and samples of each shot, `subtitles` what is shown when, and `subtitle_files` writes that as SRT and ASS. `camera` computes which part
 //! of a picture a frame shows, and `still` draws it. `speaking_time` estimates how long a text takes to be spoken. This crate does not depend on the
 //! daemon, its client or its protocol.
@@ -9,6 +9,7 @@ mod blocks;
 pub mod camera;
 mod characters;
 mod cut;
+pub mod director;
 mod heading;
 mod language;
 mod nearest;

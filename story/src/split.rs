@@ -79,6 +79,19 @@ pub fn split(text: &str, language: Option<&str>) -> Result<SplitStory, StoryErro
     Ok(SplitStory { text, scenes })
 }
 
+/// Divides spoken text, without headings, into the texts of shots.
+pub(crate) fn shots_of(text: &str, language: Option<&str>) -> Vec<String> {
+    let mut builder = ShotBuilder { language, text: String::new(), scenes: vec![SplitScene::default()] };
+    for paragraph in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        builder.add(paragraph);
+    }
+    let ShotBuilder { text, mut scenes, .. } = builder;
+    for scene in &mut scenes {
+        join_short(scene, &text, language);
+    }
+    scenes.into_iter().flat_map(|scene| scene.shots).map(|shot| shot.text).collect()
+}
+
 impl SplitStory {
     /// Returns all shots in their order.
     pub fn shots(&self) -> impl Iterator<Item = &SplitShot> {

@@ -12,7 +12,7 @@ pub(super) fn is_id(id: &str) -> bool {
 }
 
 /// Returns the id of the scene with this number, from 0: a, b, … z, aa, ab, …
-pub(super) fn scene_id(mut number: usize) -> String {
+pub(crate) fn scene_id(mut number: usize) -> String {
     let mut letters = Vec::new();
     loop {
         letters.push(b'a' + (number % 26) as u8);

@@ -20,9 +20,16 @@ mod settings;
 
 pub use self::{
     file::{ProjectFile, Resplit, TextChange},
-    model::{Character, FrameSize, Place, Project, Scene, Shot, ShotTransition, StoryFile, Subtitles, Video},
+    model::{
+        Character, FrameSize, NARRATOR, Place, Project, Scene, Shot, ShotTransition, StoryFile, Subtitles,
+        VERSION, Video,
+    },
     new_file::new_file,
     read::{ProjectError, read_json, read_toml},
     settings::{Setting, SettingChange},
+};
+pub(crate) use self::{
+    ids::scene_id,
+    new_file::{camera_of, new_shot},
 };
 pub use crate::timeline::Transition;

@@ -50,7 +50,8 @@ impl Project {
     }
 }
 
-pub(super) fn new_shot(id: String, scene: String, text: &str, camera: Camera) -> Shot {
+/// Returns a shot whose text is also the prompt of its picture.
+pub(crate) fn new_shot(id: String, scene: String, text: &str, camera: Camera) -> Shot {
     Shot {
         id,
         scene,
@@ -75,7 +76,7 @@ pub(super) fn new_shot(id: String, scene: String, text: &str, camera: Camera) ->
 }
 
 /// Returns the camera move of the shot with this number, from 0.
-pub(super) fn camera_of(number: usize) -> Camera {
+pub(crate) fn camera_of(number: usize) -> Camera {
     CAMERAS.get(number % CAMERAS.len()).copied().unwrap_or_default()
 }
 
