@@ -12,12 +12,14 @@
 //! [`render.shot`]: RenderShotParams
 //! [`render.transition`]: RenderTransitionParams
 //! [`story.make`]: StoryMakeParams
+//! [`story.storyboard`]: StoryboardParams
 //! [`text.chat`]: ChatParams
 //! [`translate.text`]: TranslateParams
 //! [`video.assemble`]: AssembleParams
 //! [`video.generate`]: VideoParams
 //! [`voice.speak`]: SpeechParams
 //! [`StoryReport`]: StoryReport
+//! [`StoryboardReport`]: StoryboardReport
 //! [`binary`]: mod@binary
 //! [`endpoint`]: mod@endpoint
 //! [`limits`]: mod@limits
@@ -53,6 +55,7 @@ mod render;
 mod seconds;
 mod speech;
 mod story;
+mod storyboard;
 mod task;
 mod timestamp;
 mod translate;
@@ -80,6 +83,7 @@ pub use self::{
         Downgrade, ShotReport, StepReport, StepState, StoryMakeParams, StoryPart, StoryRedo, StoryReport,
         StoryStage,
     },
+    storyboard::{StoryCharacter, StoryboardChunk, StoryboardParams, StoryboardReport},
     task::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
         WaitReason,

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     AssembleParams, AudioMixParams, Bytes, ChatParams, DebugFailParams, DebugNoopParams, DebugProgressParams,
     DebugSleepParams, Digest, ImageParams, JsonText, PROTOCOL, RenderJoinParams, RenderShotParams,
-    RenderTransitionParams, RpcError, Seconds, SpeechParams, StoryMakeParams, StoryReport, Timestamp,
-    TranslateParams, VideoParams,
+    RenderTransitionParams, RpcError, Seconds, SpeechParams, StoryMakeParams, StoryReport, StoryboardParams,
+    StoryboardReport, Timestamp, TranslateParams, VideoParams,
     methods::{self, EVENT, Event, Topic},
 };
 
@@ -139,6 +139,7 @@ fn kinds(generators: &mut Generators) -> Value {
         "video.generate": VideoParams;
         "video.assemble": AssembleParams;
         "story.make": StoryMakeParams;
+        "story.storyboard": StoryboardParams;
         "render.shot": RenderShotParams;
         "render.transition": RenderTransitionParams;
         "render.join": RenderJoinParams;
@@ -158,6 +159,7 @@ pub fn document() -> Value {
     let kinds = kinds(&mut generators);
     let (event, error) = (generators.sent::<Event>(), generators.sent::<RpcError>());
     let report = generators.sent::<StoryReport>();
+    let storyboard = generators.sent::<StoryboardReport>();
     let id = json!({ "type": ["integer", "string", "null"] });
     let version = json!({ "const": "2.0" });
     let requests: Vec<_> = methods
@@ -211,7 +213,7 @@ pub fn document() -> Value {
         "x-method-order": order,
         "x-kinds": kinds,
         "x-events": events,
-        "x-outputs": { "story.make": report },
+        "x-outputs": { "story.make": report, "story.storyboard": storyboard },
     });
     tidy(&mut document);
     document

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 
 use crate::{
-    ChatParams, ErrorCode, RpcError, StoryMakeParams, TaskNote,
+    ChatParams, ErrorCode, RpcError, StoryMakeParams, StoryboardParams, TaskNote,
     methods::{EVENT, Event, METHODS, SUBSCRIPTION_DROPPED, Topic, rewrite},
     rpc::{Incoming, Request},
 };
@@ -74,6 +74,7 @@ fn every_code_of_notes_and_of_services_is_described() {
         StoryMakeParams::NO_RENDERER,
         StoryMakeParams::NO_FONT,
         StoryMakeParams::OVER_BUDGET,
+        StoryboardParams::NO_STORY,
     ] {
         assert!(SPECIFICATION.contains(&format!("`{code}`")), "{code}");
     }

@@ -12,6 +12,7 @@ mod render;
 mod run;
 mod stats;
 mod story;
+mod storyboard;
 mod text;
 mod translate;
 mod video;
@@ -26,6 +27,7 @@ pub use self::{
     run::{JournalFailure, RunEnd, RunTask, RunTasks},
     stats::ServiceStats,
     story::{OwnMedium, STORY_MAKE, StorySpec},
+    storyboard::{STORY_STORYBOARD, StoryboardSpec},
 };
 
 use self::work::{BadParams, LocalWork, ProviderWork, Service, Work};

@@ -1,11 +1,11 @@
-//! `story.make`: checks a project and the other params. Pure. The room `workflows` carries the request out.
+//! `story.make` and `story.storyboard`: checks a project and the other params. Pure. The room `workflows` carries the requests out.
 
 use std::collections::BTreeSet;
 
 use reel_protocol::{Digest, JsonText, StoryMakeParams};
 use reel_story::project::{Project, read_json};
 
-use super::{BadParams, Service, Work, voice::is_language};
+use super::{BadParams, Service, Work, storyboard, voice::is_language};
 use crate::{domain::Inputs, nearest::nearest};
 
 /// The kind of a task that makes a film of a story.
@@ -37,10 +37,14 @@ impl Service for Story {
     }
 
     fn methods(&self) -> &'static [&'static str] {
-        &["make"]
+        &["make", "storyboard"]
     }
 
-    fn check(&self, _: &str, params: &JsonText) -> Result<Work, BadParams> {
+    fn check(&self, method: &str, params: &JsonText) -> Result<Work, BadParams> {
+        if method == "storyboard" {
+            storyboard::check(params)?;
+            return Ok(Work::Workflow(Inputs::default()));
+        }
         let spec = StorySpec::check(params)?;
         let files = spec.media().filter_map(|medium| medium.text.parse().ok()).collect();
         Ok(Work::Workflow(Inputs { files, ..Inputs::default() }))

@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use actix::Recipient;
-use reel_protocol::{Digest, ErrorCode, Output, StepState, TaskError, TaskId, TaskSpec, TaskState, TaskView};
+use reel_protocol::{
+    ChatParams, Digest, ErrorCode, Output, StepState, TaskError, TaskId, TaskSpec, TaskState, TaskView,
+};
 use tokio::sync::oneshot;
 
 use super::step::{Step, StepEnd};
@@ -172,14 +174,16 @@ fn end_of(view: TaskView) -> StepEnd {
     };
     let ran = view.started_at.zip(view.finished_at);
     let seconds = ran.map_or(0.0, |(from, to)| to.since(from).as_secs_f64());
-    let has_output = matches!(state, StepState::Cached | StepState::Made);
-    let error = view.error.or_else(|| (!has_output).then(|| cancelled(view.state)));
+    let is_whole = matches!(state, StepState::Cached | StepState::Made);
+    let error = view.error.or_else(|| (!is_whole).then(|| cancelled(view.state)));
+    // A text that does not fit its schema may still be read.
+    let is_misfit = error.as_ref().is_some_and(|error| error.code == ChatParams::SCHEMA_MISMATCH);
     StepEnd {
         task: Some(view.id),
         state,
-        output: view.outputs.into_iter().next().filter(|_| has_output),
+        output: view.outputs.into_iter().next().filter(|_| is_whole || is_misfit),
         provider: view.provider,
-        error: error.filter(|_| !has_output),
+        error: error.filter(|_| !is_whole),
         cost: view.cost,
         seconds,
     }

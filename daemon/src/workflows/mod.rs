@@ -13,6 +13,7 @@ mod handles;
 mod run;
 mod step;
 mod story;
+mod storyboard;
 
 pub use self::{
     handles::Handles,

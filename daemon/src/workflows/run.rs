@@ -13,11 +13,15 @@ use super::{
     handles::{CannotContinue, Handles},
     step::{File, Outcome, Workflow},
     story::{Story, StoryError},
+    storyboard::StoryboardWork,
 };
 use crate::{
     cache::{Body, KeepMade, NewArtifact},
     domain::{Again, Facts},
-    service::{RunEnd, RunTask, RunTasks, STORY_MAKE, StorySpec, Timeline, VIDEO_ASSEMBLE},
+    service::{
+        RunEnd, RunTask, RunTasks, STORY_MAKE, STORY_STORYBOARD, StorySpec, StoryboardSpec, Timeline,
+        VIDEO_ASSEMBLE,
+    },
 };
 
 /// The most workflows that are driven at once. Others wait, because each workflow keeps the ends of its steps in memory.
@@ -46,8 +50,7 @@ impl Workflows {
 
 impl RunTasks for Workflows {
     fn run(&self, task: RunTask) -> LocalBoxFuture<'static, RunEnd> {
-        let is_assembly = &*task.kind == VIDEO_ASSEMBLE;
-        if !is_assembly && &*task.kind != STORY_MAKE {
+        if ![VIDEO_ASSEMBLE, STORY_MAKE, STORY_STORYBOARD].contains(&&*task.kind) {
             return self.services.run(task);
         }
         let (handles, turns) = (self.handles.get().cloned(), Arc::clone(&self.turns));
@@ -57,7 +60,7 @@ impl RunTasks for Workflows {
             tokio::select! { biased;
                 // The task machine also cancels the steps of the workflow.
                 _ = cancel.wait_for(|is_told| *is_told) => RunEnd::Stopped,
-                end = carry_out(&handles, &turns, &task, is_assembly) => end.unwrap_or(RunEnd::Stopped),
+                end = carry_out(&handles, &turns, &task) => end.unwrap_or(RunEnd::Stopped),
             }
         });
         Box::pin(async move {
@@ -74,15 +77,14 @@ impl RunTasks for Workflows {
     }
 }
 
-async fn carry_out(
-    handles: &Handles,
-    turns: &Semaphore,
-    task: &RunTask,
-    is_assembly: bool,
-) -> Result<RunEnd, CannotContinue> {
+async fn carry_out(handles: &Handles, turns: &Semaphore, task: &RunTask) -> Result<RunEnd, CannotContinue> {
     // This cannot fail, because the semaphore is never closed.
     let _turn = turns.acquire().await.map_err(|_| CannotContinue)?;
-    if is_assembly { assemble(handles, task).await } else { make_story(handles, task).await }
+    match &*task.kind {
+        VIDEO_ASSEMBLE => assemble(handles, task).await,
+        STORY_STORYBOARD => make_storyboard(handles, task).await,
+        _ => make_story(handles, task).await,
+    }
 }
 
 async fn assemble(handles: &Handles, task: &RunTask) -> Result<RunEnd, CannotContinue> {
@@ -115,6 +117,17 @@ async fn make_story(handles: &Handles, task: &RunTask) -> Result<RunEnd, CannotC
     };
     let ends = drive(&story, handles, task, budget).await?;
     keep(handles, task, story.outcome(&ends)).await
+}
+
+async fn make_storyboard(handles: &Handles, task: &RunTask) -> Result<RunEnd, CannotContinue> {
+    let spec = match StoryboardSpec::accepted(&task.params) {
+        Ok(spec) => spec,
+        Err(message) => return Ok(not_held(&message)),
+    };
+    let budget = spec.params.budget_usd.map(WorkflowBudget::new);
+    let work = StoryboardWork::new(spec);
+    let ends = drive(&work, handles, task, budget).await?;
+    keep(handles, task, work.outcome(&ends)).await
 }
 
 /// Stores the files that the workflow makes itself. The results of its steps come before them in the outputs.

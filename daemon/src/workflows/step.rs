@@ -53,7 +53,7 @@ pub struct StepEnd {
     pub task: Option<TaskId>,
     /// The state in which the step ended.
     pub state: StepState,
-    /// The artifact that the step made.
+    /// The artifact that the step made. A text that does not fit its schema is here too, beside the error.
     pub output: Option<Output>,
     /// The provider that made it.
     pub provider: Option<String>,

@@ -113,12 +113,24 @@ impl Director {
         3 + windows * ATTEMPTS + chunks * 15 * ATTEMPTS
     }
 
+    /// Returns how many requests are expected, if each is answered well. The story about a theme is not known yet, so it counts as a short one.
+    pub fn expected_requests(&self) -> usize {
+        match &self.source {
+            Source::Theme(_) => 3,
+            Source::Text(text) => split(text, self.language.as_deref()).map_or(0, |story| {
+                let numbered = Numbered::of(&story, self.language.as_deref());
+                let windows = numbered.windows(WINDOW, |sentence| sentence.chars().count());
+                windows.len() + numbered.windows(CHUNK, |_| 1).len()
+            }),
+        }
+    }
+
     fn direct(&self, talk: &mut Talk<'_>) -> Result<Result<Storyboard, String>, Stop> {
         let (text, written) = match &self.source {
             Source::Text(text) => (text.clone(), None),
             Source::Theme(theme) => match self.written(talk, theme)? {
-                Some(story) => (story.clone(), Some(story)),
-                None => return Ok(Err("the model wrote no story".to_owned())),
+                Ok(story) => (story.clone(), Some(story)),
+                Err(why) => return Ok(Err(why)),
             },
         };
         let story: SplitStory = match split(&text, self.language.as_deref()) {
@@ -134,13 +146,13 @@ impl Director {
         Ok(Ok(board.finished(&numbered)))
     }
 
-    /// Returns the story that the model wrote; None if it wrote nothing.
-    fn written(&self, talk: &mut Talk<'_>, theme: &str) -> Result<Option<String>, Stop> {
+    /// Returns the story that the model wrote. The inner error says why there is none.
+    fn written(&self, talk: &mut Talk<'_>, theme: &str) -> Result<Result<String, String>, Stop> {
         let request = prompts::story_request(theme, self.language.as_deref(), self.shots);
         let answer = talk.ask_for_text("story", prompts::STORY, &request)?;
-        Ok(answer
-            .map(|answer| parse::without_thoughts(&answer).trim().to_owned())
-            .filter(|story| !story.is_empty()))
+        Ok(answer.map(|answer| parse::without_thoughts(&answer).trim().to_owned()).and_then(|story| {
+            if story.is_empty() { Err("the model wrote no story".to_owned()) } else { Ok(story) }
+        }))
     }
 
     /// Asks for the characters and places in windows of the story. A window without a usable answer adds none.
@@ -243,9 +255,12 @@ impl Director {
         for attempt in 0..ATTEMPTS {
             let name = if attempt == 0 { name.to_owned() } else { format!("{name}/repair/{attempt}") };
             asked.requests += 1;
-            let Some(answer) = talk.ask(&name, system, &messages, schema)? else {
-                asked.errors.push("the provider refused the request".to_owned());
-                return Ok(asked);
+            let answer = match talk.ask(&name, system, &messages, schema)? {
+                Ok(answer) => answer,
+                Err(why) => {
+                    asked.errors.push(why);
+                    return Ok(asked);
+                }
             };
             let errors = match read(&answer) {
                 Ok(found) => {

@@ -44,8 +44,10 @@ pub struct Ask {
 pub enum Answer {
     /// The model's words.
     Text(String),
-    /// The provider refused this request. Another one may be accepted.
-    Refused,
+    /// The provider refused the form of the request, and says why. It may accept another form.
+    Refused(String),
+    /// The provider declined to answer this request, and says why, such as for its content.
+    Declined(String),
     /// The request failed for a reason that has nothing to do with what was asked.
     Failed,
 }
@@ -69,14 +71,14 @@ impl<'a> Talk<'a> {
         Self { answer, rung: Rung::Schema }
     }
 
-    /// Returns the answer to a request for JSON. None if the provider refuses the request in every way.
+    /// Returns the answer to a request for JSON. The inner error is the reason if the provider refuses the request in every form.
     pub fn ask(
         &mut self,
         name: &str,
         system: &str,
         messages: &[Message],
         schema: &Value,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Result<String, String>, Stop> {
         loop {
             let rung = self.rung;
             let (suffix, next) = match rung {
@@ -95,18 +97,24 @@ impl<'a> Talk<'a> {
             };
             match (self.answer)(&name) {
                 None => return Err(Stop::Ask(Box::new(ask()))),
-                Some(Answer::Text(text)) => return Ok(Some(text)),
+                Some(Answer::Text(text)) => return Ok(Ok(text)),
                 Some(Answer::Failed) => return Err(Stop::Failed(name)),
-                Some(Answer::Refused) => match next {
+                Some(Answer::Declined(why)) => return Ok(Err(why)),
+                Some(Answer::Refused(why)) => match next {
                     Some(next) => self.rung = next,
-                    None => return Ok(None),
+                    None => return Ok(Err(why)),
                 },
             }
         }
     }
 
-    /// Returns the answer to a request for a text; None if the provider refuses it.
-    pub fn ask_for_text(&self, name: &str, system: &str, request: &str) -> Result<Option<String>, Stop> {
+    /// Returns the answer to a request for a text. The inner error is the reason if the provider refuses it.
+    pub fn ask_for_text(
+        &self,
+        name: &str,
+        system: &str,
+        request: &str,
+    ) -> Result<Result<String, String>, Stop> {
         match (self.answer)(name) {
             None => Err(Stop::Ask(Box::new(Ask {
                 name: name.to_owned(),
@@ -115,8 +123,8 @@ impl<'a> Talk<'a> {
                 schema: None,
                 rung: Rung::Words,
             }))),
-            Some(Answer::Text(text)) => Ok(Some(text)),
-            Some(Answer::Refused) => Ok(None),
+            Some(Answer::Text(text)) => Ok(Ok(text)),
+            Some(Answer::Refused(why) | Answer::Declined(why)) => Ok(Err(why)),
             Some(Answer::Failed) => Err(Stop::Failed(name.to_owned())),
         }
     }

@@ -163,12 +163,12 @@ fn a_way_of_asking_that_is_refused_is_not_tried_again() {
     let names = RefCell::new(Vec::new());
     let (walk, requests) = walked(&director(STORY), |ask| {
         names.borrow_mut().push(ask.name.clone());
-        if ask.rung == Rung::Words { text(&good(ask)) } else { Answer::Refused }
+        if ask.rung == Rung::Words { text(&good(ask)) } else { Answer::Refused("no".to_owned()) }
     });
     assert_whole(&board(walk), STORY);
     assert_eq!(*names.borrow(), ["cast/1", "cast/1/json", "cast/1/words", "shots/1/words"]);
     assert_eq!(requests, 4);
-    let (walk, _) = walked(&director(STORY), |_| Answer::Refused);
+    let (walk, _) = walked(&director(STORY), |_| Answer::Refused("no".to_owned()));
     assert!(board(walk).report.chunks[0].is_by_rule, "a refused story is divided by rule");
 }
 
@@ -217,7 +217,8 @@ fn spoiled(answer: &Value, random: &mut Random) -> Answer {
         [random.below(9) as usize];
     let shots = value["shots"].as_array().map_or(0, Vec::len) as u64;
     match random.below(12) {
-        0 => return Answer::Refused,
+        0 if random.below(2) == 0 => return Answer::Refused("no".to_owned()),
+        0 => return Answer::Declined("no".to_owned()),
         1 => return Answer::Text(String::new()),
         2 => {
             let mut cut = random.below(plain.len() as u64) as usize;
