@@ -4,7 +4,7 @@ use reel_protocol::{
     ChatParams, Cost, ErrorCode, JsonText, StepState, StoryboardChunk, StoryboardParams, StoryboardReport,
     TaskError,
 };
-use reel_story::director::{Answer, Ask, Message, Rung, Storyboard, Walk};
+use reel_story::director::{Answer, Ask, Message, Storyboard, Walk};
 use serde_json::json;
 
 use super::{
@@ -35,7 +35,7 @@ impl StoryboardWork {
     }
 
     fn step(&self, ask: Ask) -> Step {
-        let Ask { name, system, messages, schema, rung } = ask;
+        let Ask { name, system, messages, schema, attempt } = ask;
         let messages: Vec<_> = messages
             .iter()
             .map(|message| match message {
@@ -43,14 +43,11 @@ impl StoryboardWork {
                 Message::Assistant(text) => json!({ "role": "assistant", "content": text }),
             })
             .collect();
-        let json_mode = json!({ "response_format": { "type": "json_object" } });
         let params = ChatParams {
             messages: JsonText::from_value(&messages).ok(),
             system: Some(system),
-            schema: schema
-                .filter(|_| rung == Rung::Schema)
-                .and_then(|schema| JsonText::from_value(&schema).ok()),
-            extra: (rung == Rung::Json).then(|| JsonText::from_value(&json_mode).ok()).flatten(),
+            schema: schema.and_then(|schema| JsonText::from_value(&schema).ok()),
+            sample: attempt,
             ..ChatParams::default()
         };
         let mut step = Step::new(name, "text.chat", &params);
@@ -86,7 +83,7 @@ impl StoryboardWork {
         if let Some(style) = &self.spec.params.style {
             project.video.style.clone_from(style);
         }
-        if let Some(language) = &self.spec.director.language {
+        if let Some(language) = &self.spec.params.language {
             project.video.language.clone_from(language);
         }
         let story =

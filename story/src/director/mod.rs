@@ -30,7 +30,7 @@ use crate::{SplitStory, project::Character, split};
 
 pub use self::{
     board::{ChunkReport, Storyboard},
-    talk::{Answer, Ask, Message, Rung},
+    talk::{Answer, Ask, Message},
 };
 
 /// Most sentences in one request for shots. With more, models lose count.
@@ -106,11 +106,11 @@ impl Director {
 
     /// Returns the most requests that a story of this many sentences and characters can need.
     pub const fn most_requests(sentences: usize, characters: usize) -> usize {
-        // The story, the two fall-backs of the way to ask, and the windows. A window has at least one character in two of its size.
+        // The story, a request whose schema is refused, and the windows. A window has at least one character in two of its size.
         let windows = 1 + characters / (WINDOW / 2);
         // A chunk is asked for three times, and so is each of its halves, quarters and eighths. A chunk has at least half of its sentences.
         let chunks = 1 + sentences / (CHUNK / 2);
-        3 + windows * ATTEMPTS + chunks * 15 * ATTEMPTS
+        2 + windows * ATTEMPTS + chunks * 15 * ATTEMPTS
     }
 
     /// Returns how many requests are expected, if each is answered well. The story about a theme is not known yet, so it counts as a short one.
@@ -252,10 +252,10 @@ impl Director {
     ) -> Result<Asked<T>, Stop> {
         let mut asked = Asked { found: None, is_cut: false, requests: 0, errors: Vec::new() };
         let mut messages = vec![Message::User(request.to_owned())];
-        for attempt in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS as u32 {
             let name = if attempt == 0 { name.to_owned() } else { format!("{name}/repair/{attempt}") };
             asked.requests += 1;
-            let answer = match talk.ask(&name, system, &messages, schema)? {
+            let answer = match talk.ask(&name, system, &messages, schema, attempt)? {
                 Ok(answer) => answer,
                 Err(why) => {
                     asked.errors.push(why);

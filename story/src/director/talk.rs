@@ -13,17 +13,6 @@ pub enum Message {
     Assistant(String),
 }
 
-/// How a provider is told the form of the answer. A way that it refuses is not tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rung {
-    /// It is sent the JSON Schema, and enforces it.
-    Schema,
-    /// It is told to answer with JSON, and the schema is in the prompt.
-    Json,
-    /// The schema is in the prompt only.
-    Words,
-}
-
 /// A request to a language model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
@@ -33,10 +22,10 @@ pub struct Ask {
     pub system: String,
     /// The messages, the oldest first.
     pub messages: Vec<Message>,
-    /// The JSON Schema of the answer; None for a text.
+    /// The JSON Schema that the provider is sent; None for a text, and for a provider that refuses schemas. The instructions then have it.
     pub schema: Option<Value>,
-    /// How the provider is told the schema.
-    pub rung: Rung,
+    /// The number of the attempt, from 0. It tells equal requests apart, so that the second is not answered with the first one's answer.
+    pub attempt: u32,
 }
 
 /// The outcome of a request.
@@ -63,47 +52,42 @@ pub(super) enum Stop {
 /// The conversation so far.
 pub(super) struct Talk<'a> {
     answer: &'a dyn Fn(&str) -> Option<Answer>,
-    rung: Rung,
+    /// Whether the provider refuses schemas. It is then not sent any again.
+    refuses_schemas: bool,
 }
 
 impl<'a> Talk<'a> {
     pub fn new(answer: &'a dyn Fn(&str) -> Option<Answer>) -> Self {
-        Self { answer, rung: Rung::Schema }
+        Self { answer, refuses_schemas: false }
     }
 
-    /// Returns the answer to a request for JSON. The inner error is the reason if the provider refuses the request in every form.
+    /// Returns the answer to a request for JSON. The inner error is the reason if the provider refuses the request with a schema and without one.
     pub fn ask(
         &mut self,
         name: &str,
         system: &str,
         messages: &[Message],
         schema: &Value,
+        attempt: u32,
     ) -> Result<Result<String, String>, Stop> {
         loop {
-            let rung = self.rung;
-            let (suffix, next) = match rung {
-                Rung::Schema => ("", Some(Rung::Json)),
-                Rung::Json => ("/json", Some(Rung::Words)),
-                Rung::Words => ("/words", None),
-            };
-            let name = format!("{name}{suffix}");
-            let words = if rung == Rung::Schema { String::new() } else { prompts::schema_words(schema) };
-            let ask = || Ask {
-                name: name.clone(),
-                system: format!("{system}{words}"),
-                messages: messages.to_vec(),
-                schema: Some(schema.clone()),
-                rung,
-            };
+            let is_in_words = self.refuses_schemas;
+            let name = if is_in_words { format!("{name}/words") } else { name.to_owned() };
+            let words = if is_in_words { prompts::schema_words(schema) } else { String::new() };
             match (self.answer)(&name) {
-                None => return Err(Stop::Ask(Box::new(ask()))),
+                None => {
+                    return Err(Stop::Ask(Box::new(Ask {
+                        name,
+                        system: format!("{system}{words}"),
+                        messages: messages.to_vec(),
+                        schema: (!is_in_words).then(|| schema.clone()),
+                        attempt,
+                    })));
+                }
                 Some(Answer::Text(text)) => return Ok(Ok(text)),
                 Some(Answer::Failed) => return Err(Stop::Failed(name)),
-                Some(Answer::Declined(why)) => return Ok(Err(why)),
-                Some(Answer::Refused(why)) => match next {
-                    Some(next) => self.rung = next,
-                    None => return Ok(Err(why)),
-                },
+                Some(Answer::Refused(_)) if !is_in_words => self.refuses_schemas = true,
+                Some(Answer::Refused(why) | Answer::Declined(why)) => return Ok(Err(why)),
             }
         }
     }
@@ -121,7 +105,7 @@ impl<'a> Talk<'a> {
                 system: system.to_owned(),
                 messages: vec![Message::User(request.to_owned())],
                 schema: None,
-                rung: Rung::Words,
+                attempt: 0,
             }))),
             Some(Answer::Text(text)) => Ok(Ok(text)),
             Some(Answer::Refused(why) | Answer::Declined(why)) => Ok(Err(why)),

@@ -85,8 +85,7 @@ pub(super) fn prompt(text: &str) -> String {
     text.replace('\n', " ")
 }
 
-/// Returns the text of a new project file. It has all settings, but of scenes and shots only the fields that [`Project::of_story`] sets, and neither
-/// characters nor places.
+/// Returns the text of a new project file. It has all settings, and of everything else only the fields that differ from their defaults.
 pub fn new_file(project: &Project) -> String {
     let mut text = String::from(
         "# The storyboard: one table for each shot, in the film's order. Change, add, move or delete what you like;\n\
@@ -128,8 +127,24 @@ pub fn new_file(project: &Project) -> String {
         let key = toml_edit::Key::new(speaker).to_string();
         let _ = writeln!(text, "{key} = {}", string(voice));
     }
+    for character in &project.characters {
+        let _ = write!(
+            text,
+            "\n[[characters]]\nid = {}\nname = {}\nlook = {}\nvoice = {}                 # empty: the narrator's\n",
+            string(&character.id),
+            string(&character.name),
+            string(&character.look),
+            string(&character.voice),
+        );
+    }
+    for place in &project.places {
+        let _ = write!(text, "\n[[places]]\nid = {}\nlook = {}\n", string(&place.id), string(&place.look));
+    }
     for scene in &project.scenes {
         let _ = writeln!(text, "\n[[scenes]]\nid = {}\ntitle = {}", string(&scene.id), string(&scene.title));
+        if !scene.place.is_empty() {
+            let _ = writeln!(text, "place = {}", string(&scene.place));
+        }
     }
     for shot in &project.shots {
         let _ = write!(text, "\n[[shots]]\n{}", shot_table(shot));
@@ -142,7 +157,7 @@ fn json_text(word: &impl serde::Serialize) -> String {
     serde_json::to_string(word).unwrap_or_default()
 }
 
-/// Returns the table of a new shot. It has only the fields that the splitter sets.
+/// Returns the table of a new shot. It has the fields that every storyboard sets, and others if they differ from their defaults.
 pub(super) fn shot_table(shot: &Shot) -> Table {
     let mut table = Table::new();
     let camera = json_text(&shot.camera);
@@ -155,6 +170,18 @@ pub(super) fn shot_table(shot: &Shot) -> Table {
     ];
     for (key, text) in fields {
         table.insert(key, value(text));
+    }
+    if shot.speaker != NARRATOR {
+        table.insert("speaker", value(shot.speaker.as_str()));
+    }
+    if !shot.characters.is_empty() {
+        table.insert("characters", value(shot.characters.iter().collect::<toml_edit::Array>()));
+    }
+    if !shot.motion.is_empty() {
+        table.insert("motion", value(shot.motion.as_str()));
+    }
+    if shot.transition != ShotTransition::Usual {
+        table.insert("transition", value(json_text(&shot.transition).trim_matches('"')));
     }
     table
 }

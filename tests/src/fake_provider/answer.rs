@@ -119,6 +119,9 @@ impl ParsedRequest {
 
     fn read_chat(body: &Value) -> Result<Self, Response> {
         let chat = Chat::read(body).ok_or_else(|| invalid("messages", "Invalid 'messages' or 'model'."))?;
+        if body["model"] == "director-strict" && !body["response_format"].is_null() {
+            return Err(invalid("response_format", "This response_format type is unavailable now"));
+        }
         Ok(Self { prompt: chat.prompt.clone(), chat: Some(chat), ..Self::default() })
     }
 

@@ -2,13 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::http::{Body, Response};
+use super::{
+    director,
+    http::{Body, Response},
+};
 
 /// A request to the chat API.
 #[derive(Debug)]
 pub(super) struct Chat {
     /// The text of the last message.
     pub(super) prompt: String,
+    messages: Value,
     model: String,
     is_stream: bool,
     has_usage: bool,
@@ -26,6 +30,7 @@ impl Chat {
         };
         Some(Self {
             prompt,
+            messages: body["messages"].clone(),
             model: body["model"].as_str()?.to_owned(),
             is_stream: body["stream"] == true,
             has_usage: body["stream_options"]["include_usage"] == true,
@@ -34,6 +39,9 @@ impl Chat {
 
     /// Returns the text of the model's response.
     fn text(&self) -> String {
+        if self.model.starts_with(director::MODEL) {
+            return director::answer(&self.model, &self.messages);
+        }
         format!("You asked: {}", self.prompt)
     }
 

@@ -18,6 +18,7 @@
 mod answer;
 mod chat;
 mod comfyui;
+mod director;
 mod edit;
 mod fault;
 mod files;

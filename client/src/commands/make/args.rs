@@ -10,6 +10,7 @@ const EXAMPLES: &str = "Examples:
   reel make story.txt --until storyboard           writes story.reel.toml, in which you can change everything
   reel make story.txt --dry-run                    what it would take, and what it would cost
   reel make story.txt --size 9:16 --voice en-gb
+  reel make tale.txt --theme 'a night at sea'      a language model writes the story first
   reel make story.txt --redo a3:picture            another picture for the shot a3
   reel make story.txt --review                     stops for you to look at the shots, and at the pictures
 
@@ -41,9 +42,15 @@ pub struct Args {
     /// The language of the text, such as en or ja [default: recognised by its characters].
     #[arg(long)]
     pub language: Option<String>,
-    /// How the story is split into shots.
-    #[arg(long, value_enum, default_value = "rules")]
-    pub split: Split,
+    /// Who makes the storyboard [default: llm if a provider of texts is configured, else rules].
+    #[arg(long, value_enum)]
+    pub split: Option<Split>,
+    /// Have a language model write the story about this theme; STORY is the file for it.
+    #[arg(long, value_name = "TEXT")]
+    pub theme: Option<String>,
+    /// About how many shots a language model shall make [default: as many as the story needs].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2000))]
+    pub shots: Option<u32>,
     /// Music under the voices.
     #[arg(long, value_name = "FILE")]
     pub music: Option<PathBuf>,
@@ -82,11 +89,13 @@ pub struct Args {
     pub force: bool,
 }
 
-/// How a story is split into shots.
+/// Who makes the storyboard of a new story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Split {
-    /// By rules of punctuation and length, offline.
+    /// Rules of punctuation and length, offline.
     Rules,
+    /// A language model, which groups the sentences into shots and describes their pictures.
+    Llm,
 }
 
 /// The last stage of a run.

@@ -1,7 +1,7 @@
 //! `reel make`: makes a film from a story.
 //!
 //! `args` defines the options; `redo` checks `--redo`, and `names` the names of styles, voices and speakers. `story_paths` derives the paths of a
-//! story's files. `storyboard` reads the project file or makes it from the story, and `outline` prints it. `downgrades` warns about worse results,
+//! story's files. `direct` has a language model make the storyboard. `storyboard` reads the project file or makes it from the story, and `outline` prints it. `downgrades` warns about worse results,
 //! `media` copies own files into the daemon's store, and `submit` submits the task. `watch` follows it and shows progress on a `screen`, which `stages`
 //! counts for. `report` reads the results, `deliver` writes them next to the story, `gone` removes the copies of removed shots, `held` cancels steps
 //! that only wait for a held task, and `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it,
@@ -9,6 +9,7 @@
 
 mod args;
 mod deliver;
+mod direct;
 mod downgrades;
 mod dry_run;
 mod film;
@@ -40,6 +41,7 @@ use reel_story::project::Project;
 pub use self::args::Args;
 use self::{
     args::Stage,
+    direct::Directed,
     film::Work,
     outline::{Outline, count},
     state::{Reviewed, State},
@@ -49,11 +51,16 @@ use self::{
 use crate::{context::Context, exit::Exit, failure::Failure, output::Output, table};
 
 /// Makes the film, or everything up to the last stage.
-pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     let output = context.output;
     let paths = StoryPaths::of(&args.story, args.output.as_deref())?;
     let (mut state, damage) = State::load(&paths.state)?;
-    let storyboard = Storyboard::open(&args, &paths, &state)?;
+    let directed = match direct::direct(context, &mut args, &paths).await? {
+        Directed::ByModel(project) => Some(*project),
+        Directed::ByRule => None,
+        Directed::Nothing => return Ok(Exit::Done),
+    };
+    let storyboard = Storyboard::open(&args, &paths, &state, directed)?;
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
     names::check(context, &args, &storyboard).await?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use reel_protocol::{Digest, TaskId};
-use reel_story::SplitStory;
+use reel_story::{SplitStory, project::Project};
 use serde::{Deserialize, Serialize};
 
 use super::stale::Inputs;
@@ -117,6 +117,14 @@ impl FormerSplit {
     /// Makes the record of a story that was just split.
     pub fn of(digest: &str, split: &SplitStory) -> Self {
         Self { digest: digest.to_owned(), texts: split.shots().map(|shot| shot.text.clone()).collect() }
+    }
+
+    /// Makes the record of a story whose project was just made.
+    pub fn of_project(digest: &str, project: &Project) -> Self {
+        Self {
+            digest: digest.to_owned(),
+            texts: project.shots.iter().map(|shot| shot.text.clone()).collect(),
+        }
     }
 }
 

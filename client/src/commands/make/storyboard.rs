@@ -50,13 +50,18 @@ struct Story {
 }
 
 impl Storyboard {
-    /// Reads the project file, or splits the story if there is none. Writes nothing.
-    pub fn open(args: &Args, paths: &StoryPaths, state: &State) -> Result<Self, Failure> {
+    /// Reads the project file. If there is none, uses the project that a model made, or else splits the story. Writes nothing.
+    pub fn open(
+        args: &Args,
+        paths: &StoryPaths,
+        state: &State,
+        directed: Option<Project>,
+    ) -> Result<Self, Failure> {
         let former = read_project(&paths.project)?;
         let Some(former) = former else {
             let story = read_story(args, paths)?
                 .ok_or_else(|| missing(&paths.project, &rustix::io::Errno::NOENT.into()))?;
-            return Self::of_story(args, paths, &story);
+            return Self::of_story(args, paths, &story, directed);
         };
         let shown = table::path(&paths.project);
         let bad = |message: String| Failure::new(Exit::BadData, "bad_data", format!("{shown}: {message}"));
@@ -83,10 +88,20 @@ impl Storyboard {
         Ok(Self { project, text, former: Some(former), assigned, is_story_changed, edits, resplit, split })
     }
 
-    fn of_story(args: &Args, paths: &StoryPaths, story: &Story) -> Result<Self, Failure> {
-        let split =
-            split_bytes(&story.bytes, args.language.as_deref()).map_err(|error| bad_story(args, &error))?;
-        let project = Project::of_story(&split, story.file.clone(), Video::default());
+    fn of_story(
+        args: &Args,
+        paths: &StoryPaths,
+        story: &Story,
+        directed: Option<Project>,
+    ) -> Result<Self, Failure> {
+        let project = if let Some(project) = directed {
+            Project { story: Some(story.file.clone()), ..project }
+        } else {
+            let split = split_bytes(&story.bytes, args.language.as_deref())
+                .map_err(|error| bad_story(args, &error))?;
+            Project::of_story(&split, story.file.clone(), Video::default())
+        };
+        let split = FormerSplit::of_project(&story.file.digest, &project);
         let broken = |error| {
             Failure::new(Exit::Internal, "internal", format!("the new project does not hold: {error}"))
         };
@@ -102,7 +117,7 @@ impl Storyboard {
             is_story_changed: false,
             edits: Vec::new(),
             resplit: None,
-            split: Some(FormerSplit::of(&story.file.digest, &split)),
+            split: Some(split),
         })
     }
 

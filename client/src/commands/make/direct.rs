@@ -1,0 +1,259 @@
+//! Has a language model make the storyboard of a new story, and write the story if only its theme is given.
+
+use std::{io::Write as _, path::Path};
+
+use reel_client::{Session, new_request_id};
+use reel_protocol::{
+    ChatParams, Digest, JsonText, Output as TaskOutput, StoryboardParams, StoryboardReport, TaskSpec,
+    TaskState, TaskView,
+};
+use reel_story::{
+    decode,
+    director::{Director, Source},
+    project::{Project, read_json},
+};
+
+use super::{
+    Args,
+    args::Split,
+    outline::count,
+    read_file::{missing, read_bytes},
+    story_paths::{StoryPaths, is_stdin},
+};
+use crate::{
+    context::Context,
+    dry_run,
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    save::{self, Existing},
+    signals::Interrupts,
+    table, tasks,
+    waiting::{SingleTaskWait, unless_interrupted, wait_for_one},
+};
+
+/// The result of looking whether a model makes the storyboard.
+#[derive(Debug)]
+pub enum Directed {
+    /// The shots are made by rule, or there is a project file.
+    ByRule,
+    /// A model made this project.
+    ByModel(Box<Project>),
+    /// A dry run of a theme, for which there is no story yet.
+    Nothing,
+}
+
+/// Has a model make the storyboard if the options or the configuration say so and there is no project file. Reduces the budget of the options by the cost.
+pub async fn direct(context: &Context, args: &mut Args, paths: &StoryPaths) -> Result<Directed, Failure> {
+    let is_new = !save::is_taken(&paths.project);
+    check(args, paths, is_new)?;
+    let is_wanted = args.split == Some(Split::Llm) || args.theme.is_some();
+    if !is_new || args.split == Some(Split::Rules) || (!is_wanted && is_stdin(&args.story)) {
+        return Ok(Directed::ByRule);
+    }
+    let session = match context.session().await {
+        Ok(session) => session,
+        // The rules need no daemon.
+        Err(_) if !is_wanted => return Ok(Directed::ByRule),
+        Err(failure) => return Err(failure),
+    };
+    if !is_wanted && who_answers(&session).await.is_err() {
+        return Ok(Directed::ByRule);
+    }
+    let params = params(args, paths)?;
+    if args.dry_run {
+        say_dry_run(context, &session, &params).await?;
+        return Ok(if args.theme.is_some() { Directed::Nothing } else { Directed::ByRule });
+    }
+    let mut interrupts = Interrupts::listen();
+    let task = task(context.output, &session, &params, &mut interrupts).await?;
+    let (project, report, story) = read(&session, &task).await?;
+    if let Some(story) = story {
+        write_story(&args.story, &story)?;
+        context.output.note(&format!("wrote {}", table::path(&args.story)));
+    }
+    say(context.output, &project, &report);
+    let spent = report.cost.as_ref().map_or(0.0, |cost| cost.amount);
+    args.budget = args.budget.map(|budget| (budget - spent).max(0.0));
+    Ok(Directed::ByModel(Box::new(project)))
+}
+
+/// Fails if the options contradict each other or the files that exist.
+fn check(args: &Args, paths: &StoryPaths, is_new: bool) -> Result<(), Failure> {
+    if args.theme.is_none() {
+        return Ok(());
+    }
+    let Some(story) = &paths.story else {
+        return Err(Failure::usage("--theme needs the name of a file for the story, such as story.txt"));
+    };
+    for (path, what) in [(story, "story"), (&paths.project, "project file")] {
+        if save::is_taken(path) {
+            let message = format!("{} exists, and --theme writes a new {what}", table::path(path));
+            return Err(Failure::new(Exit::CannotCreate, "output_exists", message).hint(if is_new {
+                "name another file, or leave --theme out to make a film of that story"
+            } else {
+                "leave --theme out to go on with it"
+            }));
+        }
+    }
+    if args.split == Some(Split::Rules) {
+        return Err(Failure::usage("--theme needs a language model, and --split rules asks none"));
+    }
+    Ok(())
+}
+
+/// Returns the provider that would answer; a failure with a hint if there is none.
+async fn who_answers(session: &Session) -> Result<String, Failure> {
+    let params = ChatParams::new("a storyboard");
+    let result = dry_run::ask(session, &chat(&params)?).await?;
+    Ok(result.provider.unwrap_or_default())
+}
+
+fn chat(params: &ChatParams) -> Result<TaskSpec, Failure> {
+    Ok(TaskSpec { kind: "text.chat".to_owned(), params: json(params)?, ..TaskSpec::default() })
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<JsonText, Failure> {
+    JsonText::from_value(value).map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))
+}
+
+fn params(args: &Args, paths: &StoryPaths) -> Result<StoryboardParams, Failure> {
+    let text = match (&args.theme, &paths.story) {
+        (Some(_), _) => None,
+        (None, story) => Some(read_story(args, story.as_deref())?),
+    };
+    Ok(StoryboardParams {
+        text,
+        theme: args.theme.clone(),
+        language: args.language.clone(),
+        shots: args.shots,
+        style: args.style.clone(),
+        budget_usd: args.budget,
+        ..StoryboardParams::default()
+    })
+}
+
+fn read_story(args: &Args, story: Option<&Path>) -> Result<String, Failure> {
+    let most = reel_story::MAX_BYTES as u64;
+    let bytes = match story {
+        Some(path) => read_bytes(path, most)?,
+        None if is_stdin(&args.story) => {
+            return Err(Failure::usage(
+                "a language model cannot read a story from standard input: write it to a file, or use --split rules",
+            ));
+        }
+        None => return Err(missing(&args.story, &rustix::io::Errno::NOENT.into())),
+    };
+    let text = decode(&bytes).map_err(|error| {
+        Failure::new(Exit::BadData, "bad_data", format!("{}: {error}", table::path(&args.story)))
+    })?;
+    Ok(text.to_owned())
+}
+
+/// Submits the task and waits for its end. The same command finds the same task, unless that has failed.
+async fn task(
+    output: Output,
+    session: &Session,
+    params: &StoryboardParams,
+    interrupts: &mut Option<Interrupts>,
+) -> Result<TaskView, Failure> {
+    let json = json(params)?;
+    let digest = Digest::from_bytes(*blake3::hash(json.as_str().as_bytes()).as_bytes());
+    let spec = |request_id: String| TaskSpec {
+        kind: "story.storyboard".to_owned(),
+        params: json.clone(),
+        request_id: Some(request_id),
+        name: Some("storyboard".to_owned()),
+        ..TaskSpec::default()
+    };
+    let submit = async {
+        let found = session.submit(&spec(format!("storyboard {digest}"))).await?;
+        if matches!(found.state, TaskState::Failed | TaskState::Cancelled) {
+            return Ok(session.submit(&spec(new_request_id())).await?);
+        }
+        Ok(found)
+    };
+    let submitted = unless_interrupted(interrupts, submit).await?;
+    let one = SingleTaskWait { title: "storyboard", timeout: None, fetch: None, text: None };
+    let task = wait_for_one(output, session, submitted.id, one, interrupts).await?;
+    match Failure::of_task(&task) {
+        Some(failure) => Err(failure),
+        None => Ok(task),
+    }
+}
+
+async fn read(
+    session: &Session,
+    task: &TaskView,
+) -> Result<(Project, StoryboardReport, Option<String>), Failure> {
+    let bad = |why: String| {
+        let message = format!("the storyboard of task {} cannot be understood: {why}", task.id);
+        Failure::new(Exit::Protocol, "protocol_mismatch", message).hint("reel daemon restart")
+    };
+    let read = async |output: Option<&TaskOutput>| {
+        let output = output.ok_or_else(|| bad("an output is missing".to_owned()))?;
+        Ok::<_, Failure>(session.read_text(output).await?)
+    };
+    let mut outputs = task.outputs.iter();
+    let project = read(outputs.next()).await?;
+    let project = serde_json::from_str(&project).map_err(|error| bad(error.to_string()))?;
+    let project = read_json(&project).map_err(|error| bad(error.to_string()))?;
+    let report = read(outputs.next()).await?;
+    let report = serde_json::from_str(&report).map_err(|error| bad(error.to_string()))?;
+    let story = match outputs.next() {
+        Some(output) => Some(read(Some(output)).await?),
+        None => None,
+    };
+    Ok((project, report, story))
+}
+
+fn write_story(path: &Path, story: &str) -> Result<(), Failure> {
+    let mut temporary = save::temporary_beside(path)?;
+    let written = temporary.write_all(story.as_bytes()).and_then(|()| temporary.write_all(b"\n"));
+    written.map_err(|error| save::cannot_write(path, &error))?;
+    save::place(temporary, path, Existing::Keep)
+}
+
+/// Prints who made the storyboard, and which parts of it were made by rule after all.
+fn say(output: Output, project: &Project, report: &StoryboardReport) {
+    let cost = report.cost.as_ref().map(|cost| format!("; cost: {}", tasks::cost(cost))).unwrap_or_default();
+    output.note(&format!(
+        "storyboard by {}: {}, {}, {}{cost}",
+        report.provider.as_deref().unwrap_or("a language model"),
+        count(project.shots.len(), "shot"),
+        count(project.characters.len(), "character"),
+        count(project.places.len(), "place"),
+    ));
+    for error in &report.cast_errors {
+        output.warn(&format!("characters and places of a part of the story are missing: {error}"));
+    }
+    for chunk in report.chunks.iter().filter(|chunk| chunk.is_by_rule) {
+        let why = chunk.errors.last().map(|error| format!(": {error}")).unwrap_or_default();
+        output.warn(&format!(
+            "the sentences {} to {} were divided by rule, because no answer of the model was usable{why}",
+            chunk.from, chunk.to
+        ));
+    }
+}
+
+/// Prints what the model would be asked.
+async fn say_dry_run(context: &Context, session: &Session, params: &StoryboardParams) -> Result<(), Failure> {
+    let source = match (&params.text, &params.theme) {
+        (Some(text), _) => Source::Text(text.clone()),
+        (None, theme) => Source::Theme(theme.clone().unwrap_or_default()),
+    };
+    let director =
+        Director { source, language: params.language.clone(), shots: params.shots, characters: Vec::new() };
+    let requests = director.expected_requests();
+    let provider = who_answers(session).await?;
+    let most = params.text.as_ref().map(|text| text.chars().count() * 2 / 1_000).unwrap_or_default();
+    context.output.note(&format!(
+        "the storyboard would be made by {provider}, with about {} of together about {} characters",
+        count(requests, "request"),
+        (most + 4 * requests) * 1_000,
+    ));
+    if params.text.is_some() {
+        context.output.note("the shots below are those of the rules; the model makes others");
+    }
+    Ok(())
+}
