@@ -51,9 +51,12 @@ pub async fn direct(context: &Context, args: &mut Args, paths: &StoryPaths) -> R
     if !is_new || args.split == Some(Split::Rules) || (!is_wanted && is_stdin(&args.story)) {
         return Ok(Directed::ByRule);
     }
+    // Without a configuration nobody answers, and the rules need no daemon.
+    if !is_wanted && !save::is_taken(&context.locations().config) {
+        return Ok(Directed::ByRule);
+    }
     let session = match context.session().await {
         Ok(session) => session,
-        // The rules need no daemon.
         Err(_) if !is_wanted => return Ok(Directed::ByRule),
         Err(failure) => return Err(failure),
     };
