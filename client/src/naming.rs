@@ -53,7 +53,9 @@ pub fn picture_endings() -> impl Iterator<Item = &'static str> {
 
 /// Returns the extensions of all result files, those of pictures first.
 pub fn endings() -> impl Iterator<Item = &'static str> {
-    picture_endings().chain(["wav", "mp3", "mp4", "webm", "mov", "txt", "json"])
+    picture_endings().chain([
+        "wav", "mp3", "flac", "ogg", "aac", "m4a", "weba", "mka", "mp4", "webm", "mov", "mkv", "txt", "json",
+    ])
 }
 
 /// Splits a name into its stem and its extension in lower case, if that names a picture format that can be written. Any other extension remains part

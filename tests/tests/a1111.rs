@@ -195,7 +195,8 @@ fn a_wrong_name_is_answered_with_the_nearest_one() {
     );
     assert_eq!(
         web_ui.runs().last().unwrap().1["override_settings"],
-        json!({ "sd_model_checkpoint": "fresh" })
+        json!({ "sd_model_checkpoint": "fresh.safetensors [31e35c80fc]" }),
+        "the title is what the server knows"
     );
 }
 

@@ -123,6 +123,16 @@ fn a_stream_that_breaks_is_lost_or_refused_and_never_half_an_answer() {
         ),
         ("an error in the middle", stream(&(piece("Once") + overloaded)), "failed", "provider_failed"),
         (
+            "an error after thoughts",
+            stream(
+                &("data: {\"choices\":[{\"delta\":{\"content\":null,\"reasoning_content\":\"hm\"}}]}\n\n"
+                    .to_owned()
+                    + overloaded),
+            ),
+            "failed",
+            "provider_failed",
+        ),
+        (
             "an error by name",
             stream("event: error\ndata: {\"error\":\"no model\"}\n\n"),
             "failed",

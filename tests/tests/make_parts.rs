@@ -224,6 +224,43 @@ fn the_users_own_media_are_checked_and_used() {
 }
 
 #[test]
+fn a_painting_among_the_copies_that_the_project_names_is_never_written_or_removed() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, ""));
+    pictures(&tale, &[]);
+    let painting = tale.path("story.reel/a2.png");
+    let drawn = [
+        "generate",
+        "mine",
+        "--provider",
+        "draft",
+        "-s",
+        "64x64",
+        "--force",
+        "-o",
+        painting.to_str().unwrap(),
+    ];
+    tale.sandbox.reel(&drawn).expect_code(0);
+    let bytes = fs::read(&painting).unwrap();
+    tale.set("a2", "picture_file = \"story.reel/a2.png\"");
+    pictures(&tale, &[]);
+    // Without the field, the copy would get the generated picture, if it were a copy.
+    tale.edit("picture_file = \"story.reel/a2.png\"\n", "");
+    let ran = tale.make(&PICTURES);
+    assert!(ran.expect_code(0).stderr.contains("a2.png"), "{}", ran.stderr);
+    assert_eq!(fs::read(&painting).unwrap(), bytes);
+    // Another shot uses the copy of a shot that is removed.
+    let copy = tale.path("story.reel/a3.png");
+    tale.set("b1", "picture_file = \"story.reel/a3.png\"");
+    let project = fs::read_to_string(tale.project()).unwrap();
+    let (before, rest) = project.split_once("[[shots]]\nid = \"a3\"").unwrap();
+    let (_, after) = rest.split_once("[[shots]]").unwrap();
+    fs::write(tale.project(), format!("{before}[[shots]]{after}")).unwrap();
+    pictures(&tale, &[]);
+    assert!(copy.exists());
+}
+
+#[test]
 fn a_copy_that_a_person_changed_stays_and_is_named() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));

@@ -48,7 +48,16 @@ pub async fn submit(
             match session.submit_batch(&params).await {
                 // An earlier run died while it submitted other lines under this id.
                 Err(error) if error.is(ErrorCode::RequestIdConflict) => request_id = new_request_id(),
-                answer => break answer.map_err(|error| named_by_line(error, items, chunk))?,
+                answer => break answer.map_err(|error| named_by_line(error, items, chunk)),
+            }
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) if submitted.is_empty() => return Err(failure),
+            Err(failure) => {
+                let accepted = submitted.len();
+                record.end_submit(submitted)?;
+                return Err(beside_accepted(failure, accepted, batch));
             }
         };
         batch = Some(answer.batch);
@@ -61,6 +70,19 @@ pub async fn submit(
     }
     record.end_submit(submitted)?;
     batch.ok_or_else(|| Failure::usage("there is nothing to make"))
+}
+
+/// Adds to a failure that tasks of earlier lines were accepted, because they go on and may cost.
+fn beside_accepted(mut failure: Failure, accepted: usize, batch: Option<BatchId>) -> Failure {
+    let batch = batch
+        .map(|batch| format!(" (reel ls --batch {batch} lists them, reel cancel ID gives one up)"))
+        .unwrap_or_default();
+    let words = format!(
+        "{}; {accepted} tasks of earlier lines were accepted and go on{batch}",
+        failure.error.message
+    );
+    failure.error.message = words;
+    failure
 }
 
 /// Makes the task for an item.

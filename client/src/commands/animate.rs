@@ -21,8 +21,8 @@ use crate::{
     exit::Exit,
     failure::Failure,
     inputs,
-    naming::{Destination, extension},
-    save::Existing,
+    naming::{self, Destination, extension},
+    save::{self, Existing},
     signals::Interrupts,
     slug::slug,
     table, tasks, units,
@@ -185,7 +185,11 @@ fn with_true_ending(context: &Context, destination: Destination, task: &TaskView
     {
         return destination;
     }
-    let path = path.with_extension(sent);
+    let plain = path.with_extension(sent);
+    // `--force` allows to replace the file that was named, and not another one.
+    let mut names =
+        std::iter::once(plain.clone()).chain((2..).map(|number| naming::numbered(&plain, number)));
+    let path = names.find(|path| !save::is_taken(path)).unwrap_or(plain);
     context.output.warn(&format!("the provider sent another form: the file is {}", table::path(&path)));
     Destination::File(path)
 }

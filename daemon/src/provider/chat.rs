@@ -34,8 +34,10 @@ pub struct ChatAnswer {
     pub usage: Option<Value>,
     /// The error that the service reported instead of an answer, or in the middle of one.
     pub error: Option<Value>,
-    /// Whether some part of an answer arrived. If so, the call may have been paid.
+    /// Whether some part of an answer arrived.
     pub has_begun: bool,
+    /// Whether the model wrote something: text, thoughts, or a call of a tool. If so, the call may have been paid, even if an error follows.
+    pub has_written: bool,
 }
 
 /// The text of an answer and the result of validating it against the requested schema.

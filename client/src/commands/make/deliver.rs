@@ -1,7 +1,7 @@
 //! Writes the results of a story next to it: the film, its subtitles, and a copy of each picture, voice and clip.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -63,12 +63,14 @@ pub fn check_copies(paths: &StoryPaths) -> Result<(), Failure> {
     creatable::check_directory(&paths.copies, "a.png")
 }
 
-/// Writes all results. A file that has the right bytes already is not written again. A copy that the user changed is kept, unless `is_forced`.
+/// Writes all results. A file that has the right bytes already is not written again. A copy that the user changed is kept, unless `is_forced`. `own` are
+/// the user's own files, which are never written.
 pub async fn deliver(
     session: &Session,
     results: &Results<'_>,
     paths: &StoryPaths,
     state: &mut State,
+    own: &BTreeSet<PathBuf>,
     is_forced: bool,
 ) -> Result<Delivery, Failure> {
     let mut delivery = Delivery::default();
@@ -78,6 +80,10 @@ pub async fn deliver(
             let Some(output) = output_of(step) else { continue };
             let path = paths.copies.join(format!("{}.{}", shot.id, naming::extension(&output.media_type)));
             delivery.copies.insert((shot.id.clone(), stage), path.clone());
+            if fs::canonicalize(&path).is_ok_and(|path| own.contains(&path)) {
+                state.forget(&path);
+                continue;
+            }
             wanted.push(PendingFile { output, path });
         }
     }

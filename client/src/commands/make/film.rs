@@ -90,8 +90,9 @@ async fn conclude<'a>(
 ) -> Result<Run<'a>, Failure> {
     let (paths, is_forced) = (work.paths, work.args.force);
     let report = &results.report;
-    let mut delivery = deliver::deliver(session, results, paths, state, is_forced).await?;
     let project = &work.storyboard.project;
+    let own = media::own_paths(project, paths.directory());
+    let mut delivery = deliver::deliver(session, results, paths, state, &own, is_forced).await?;
     let has_no_renderer = task.error.as_ref().is_some_and(|error| error.code == StoryMakeParams::NO_RENDERER);
     let pack = if has_no_renderer {
         Some(pack::write_player(report, project, &delivery, paths, state, is_forced)?)
@@ -109,7 +110,7 @@ async fn conclude<'a>(
     let followers = give_up_followers(session, report).await;
     let stale = note_shots(work, named, results, state);
     note_film(results, &delivery, task, state);
-    delivery.removed = gone::remove_copies(paths, state, project);
+    delivery.removed = gone::remove_copies(paths, state, project, &own);
     forget(work, state, task)?;
     let (until, only) = (work.until, work.args.only.len());
     Ok(Run { task, results, delivery, stale, pack, review, followers, until, only, begun })

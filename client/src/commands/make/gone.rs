@@ -1,14 +1,19 @@
 //! Removes the copies of shots that are no longer in the project.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use reel_story::project::Project;
 
 use super::{state::State, story_paths::StoryPaths};
 
 /// Removes the copies that `reel make` wrote for shots that the project does not have any more, and forgets these shots. A copy that somebody changed
-/// stays. Returns the number of files that were removed. The state must be saved afterwards.
-pub fn remove_copies(paths: &StoryPaths, state: &mut State, project: &Project) -> usize {
+/// stays, and so does one that the project names (`own`). Returns the number of files that were removed. The state must be saved afterwards.
+pub fn remove_copies(
+    paths: &StoryPaths,
+    state: &mut State,
+    project: &Project,
+    own: &BTreeSet<PathBuf>,
+) -> usize {
     let ids: BTreeSet<&str> = project.shots.iter().map(|shot| shot.id.as_str()).collect();
     let gone: BTreeSet<String> =
         state.shots.keys().filter(|id| !ids.contains(id.as_str())).cloned().collect();
@@ -21,7 +26,8 @@ pub fn remove_copies(paths: &StoryPaths, state: &mut State, project: &Project) -
         let path = entry.path();
         let is_of_gone =
             path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| gone.contains(stem));
-        if is_of_gone && state.is_ours(&path) && fs::remove_file(&path).is_ok() {
+        let is_named = fs::canonicalize(&path).is_ok_and(|path| own.contains(&path));
+        if is_of_gone && !is_named && state.is_ours(&path) && fs::remove_file(&path).is_ok() {
             state.forget(&path);
             removed += 1;
         }

@@ -1,7 +1,7 @@
 //! Checks the project's own pictures, recordings, clips and music, and copies them into the daemon's store.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -68,6 +68,13 @@ fn fields(project: &mut Project) -> Vec<Field<'_>> {
     }
     found.retain(|field| !field.path.is_empty());
     found
+}
+
+/// Returns the paths of the project's own media files that exist, without symbolic links. They are the user's, wherever they are.
+pub fn own_paths(project: &Project, directory: &Path) -> BTreeSet<PathBuf> {
+    let mut project = project.clone();
+    let named = fields(&mut project).into_iter().map(|field| directory.join(field.path.as_str()));
+    named.filter_map(|path| std::fs::canonicalize(path).ok()).collect()
 }
 
 /// Fails if a file does not exist, before anything is submitted. Paths are relative to `directory`.

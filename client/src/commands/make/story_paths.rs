@@ -61,6 +61,12 @@ impl StoryPaths {
             named.with_file_name(name)
         };
         let film = output.clone().unwrap_or_else(|| beside("", ".mp4"));
+        if !is_stdin(story) && [&film, &film.with_extension("srt")].contains(&&story.to_path_buf()) {
+            return Err(Failure::usage(format!(
+                "the film and its subtitles would be written over {}: name the film with -o FILM.mp4",
+                table::path(story)
+            )));
+        }
         Ok(Self {
             story: (!is_project && !is_stdin(story)).then(|| story.to_owned()),
             project: if is_project { story.to_owned() } else { beside("", PROJECT) },

@@ -129,7 +129,7 @@ impl RemoteProvider {
             let failure = self.refused_answer(error.to_string().as_bytes(), head);
             // The model had begun to write, which a paid service may charge. `bad_answer` prevents an automatic retry.
             let is_repeated = matches!(failure.class, Class::Transient(_) | Class::RateLimited(_));
-            return Err(if is_repeated && self.config.is_paid && !answer.text.is_empty() {
+            return Err(if is_repeated && self.config.is_paid && answer.has_written {
                 self.bad_answer(&format!("the answer broke off: {}", failure.error.message))
             } else {
                 failure

@@ -21,9 +21,10 @@ pub(super) fn names(list: &Value) -> Vec<String> {
     names
 }
 
-/// Whether the list has a model that is called this: by its title, its name, its file with or without folders and extension, or a hash.
-pub(super) fn has(list: &Value, wanted: &str) -> bool {
-    list.as_array().into_iter().flatten().any(|model| {
+/// Returns the title of the model that is called this: by its title, its name, its file with or without folders and extension, or a hash. The server
+/// knows fewer of these names and silently uses the loaded model for the others, so it is sent the title, or the name where there is none.
+pub(super) fn title(list: &Value, wanted: &str) -> Option<String> {
+    let is_called = |model: &&Value| {
         let of = |field: &str| model.get(field).and_then(Value::as_str).unwrap_or_default();
         let title = of("title");
         let file = of("filename");
@@ -35,7 +36,10 @@ pub(super) fn has(list: &Value, wanted: &str) -> bool {
         let calls = [title, plain_title, of("model_name"), file, base(file)];
         is_hash
             || calls.iter().any(|name| !name.is_empty() && (*name == wanted || stem(name) == stem(wanted)))
-    })
+    };
+    let model = list.as_array().into_iter().flatten().find(is_called)?;
+    let of = |field: &str| model.get(field).and_then(Value::as_str).filter(|name| !name.is_empty());
+    Some(of("title").or_else(|| of("model_name")).unwrap_or(wanted).to_owned())
 }
 
 /// Says which names there are, and which one is probably meant.
@@ -87,7 +91,12 @@ mod tests {
             ("other", false),
             ("", false),
         ] {
-            assert_eq!(has(&list, wanted), is_there, "{wanted}");
+            let title = title(&list, wanted);
+            assert_eq!(
+                title.as_deref(),
+                is_there.then_some("sdxl/base.safetensors [31e35c80fc]"),
+                "{wanted}"
+            );
         }
         let names = names(&list);
         assert_eq!(those_there(&names, "sdxl_bsae"), "sdxl_base; did you mean sdxl_base?");

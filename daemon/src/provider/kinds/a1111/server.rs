@@ -100,21 +100,26 @@ impl WebUi {
 
     async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
         let run = Run::new(|wire| self.remote(wire)).map_err(GenerateError::Failed)?;
-        let ServiceRequest::Image(request) = call.request.clone() else {
+        let ServiceRequest::Image(mut request) = call.request.clone() else {
             return run.remote.attempt(call).await;
         };
-        let model = request.params.model.as_deref().or(self.config.model_for("image"));
+        let model =
+            request.params.model.clone().or_else(|| self.config.model_for("image").map(str::to_owned));
         let extra = request.params.extra.as_ref().and_then(|extra| extra.decode::<Value>().ok());
         let mut cancel = call.cancel.clone();
         tokio::select! {
             biased;
             Ok(_) = cancel.wait_for(|is_cancelled| *is_cancelled) => return Err(GenerateError::Stopped),
-            prepared = self.prepare(&run, model) => prepared.map_err(GenerateError::Failed)?,
+            prepared = self.prepare(&run, model.as_deref()) => {
+                let title = prepared.map_err(GenerateError::Failed)?;
+                request.params.model = title.or(model);
+            }
         }
         // The progress of the run says more than that of its request.
         let progress = call.progress.clone();
         progress.report(0.0, format!("waiting for {}", self.config.name));
-        let call = Generate { progress: ProgressSink::new(|_, _| ()), ..call };
+        let request = ServiceRequest::Image(request);
+        let call = Generate { request, progress: ProgressSink::new(|_, _| ()), ..call };
         let ended = tokio::select! {
             biased;
             ended = Box::pin(run.remote.attempt(call)) => ended,
@@ -140,35 +145,38 @@ impl WebUi {
         }
     }
 
-    /// Checks the model, and looks at what the server is doing before it is asked.
-    async fn prepare(&self, run: &Run, model: Option<&str>) -> Result<(), Failure> {
-        if let Some(failure) = self.missing_model(&run.remote, model).await {
-            return Err(failure);
-        }
+    /// Looks for the model, and at what the server is doing before it is asked. Returns the title of the model.
+    async fn prepare(&self, run: &Run, model: Option<&str>) -> Result<Option<String>, Failure> {
+        let title = match model {
+            Some(model) => self.title_of(&run.remote, model).await?,
+            None => None,
+        };
         let state = run.remote.ask_beside(Method::GET, PROGRESS, None).await.ok();
         run.watch.replace(Watch::new(state.as_ref()));
-        Ok(())
+        Ok(title)
     }
 
-    /// Returns a failure if the server has a list of models and the requested one is not in it. The server itself would silently use another model.
-    async fn missing_model(&self, remote: &RemoteProvider, model: Option<&str>) -> Option<Failure> {
-        let model = model?;
-        let list = remote.ask_beside(Method::GET, MODELS, None).await.ok()?;
-        if models::has(&list, model) || models::names(&list).is_empty() {
-            return None;
+    /// Returns the title of a model; None if the server has no list. It is a failure if the model is not in the list. The server itself would silently use
+    /// another model.
+    async fn title_of(&self, remote: &RemoteProvider, model: &str) -> Result<Option<String>, Failure> {
+        let Ok(list) = remote.ask_beside(Method::GET, MODELS, None).await else { return Ok(None) };
+        let title = models::title(&list, model);
+        if title.is_some() || models::names(&list).is_empty() {
+            return Ok(title);
         }
         // The server looks for new files only when it is told to.
         let _ = remote.ask_beside(Method::POST, "sdapi/v1/refresh-checkpoints", Some(&json!({}))).await;
         let list = remote.ask_beside(Method::GET, MODELS, None).await.unwrap_or(list);
-        if models::has(&list, model) {
-            return None;
+        let title = models::title(&list, model);
+        if title.is_some() {
+            return Ok(title);
         }
         let name = &self.config.name;
         let there = models::those_there(&models::names(&list), model);
         let hint = format!(
             "reel providers models {name} lists the models; put the file into the server's folder of models"
         );
-        Some(Failure::new(Class::Invalid, format!("{name} has no model {model}; it has {there}"), hint))
+        Err(Failure::new(Class::Invalid, format!("{name} has no model {model}; it has {there}"), hint))
     }
 
     /// Adds the nearest sampler to a refusal of one.
@@ -200,6 +208,10 @@ impl WebUi {
             format!("the run was interrupted at {}, so its picture is not finished", self.config.name);
         let hint =
             "somebody pressed Interrupt or Skip there, or another program did; the task is tried again";
+        // A rented server charges for the time of the run.
+        if self.config.is_paid {
+            return Failure::new(Class::Unknown, message, "reel retry asks again, which may cost again");
+        }
         Failure::new(Class::Transient(None), message, hint)
     }
 
@@ -247,7 +259,7 @@ impl WebUi {
         let host = remote.remote.base_url.host_str().unwrap_or(name);
         let wanted = self.config.model_for("image");
         match wanted {
-            Some(model) if !models::has(&list, model) && !names.is_empty() => {
+            Some(model) if models::title(&list, model).is_none() && !names.is_empty() => {
                 let message = format!(
                     "{host} answers, and has no model {model}; it has {}",
                     models::those_there(&names, model)

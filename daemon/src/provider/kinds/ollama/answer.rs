@@ -12,6 +12,10 @@ pub(super) fn read(value: &Value, answer: &mut ChatAnswer) {
     }
     if let Some(message) = value.get("message") {
         answer.has_begun = true;
+        let is_text =
+            |field: &str| message.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        answer.has_written |=
+            is_text("content") || is_text("thinking") || message.get("tool_calls").is_some();
         answer.text.push_str(message.get("content").and_then(Value::as_str).unwrap_or_default());
         for call in message.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
             let call = portable_call(call, answer.tool_calls.len());
@@ -79,6 +83,12 @@ mod tests {
     fn errors_calls_and_endless_lines_are_recognised() {
         let (answer, _) = read_body("{\"message\":{\"content\":\"a\"}}\n{\"error\":\"broken\"}\n", 9);
         assert_eq!((answer.text.as_str(), answer.error), ("a", Some(json!({ "error": "broken" }))));
+        for (line, has_written) in [
+            ("{\"message\":{\"content\":\"\"}}\n", false),
+            ("{\"message\":{\"content\":\"\",\"thinking\":\"hm\"}}\n", true),
+        ] {
+            assert_eq!(read_body(line, 9).0.has_written, has_written, "{line}");
+        }
         let call = r#"{"message":{"content":"","tool_calls":[{"function":{"name":"f","arguments":{"x":1}}}]},"done":true}"#;
         let (answer, is_whole) = read_body(call, 9);
         assert!(is_whole);

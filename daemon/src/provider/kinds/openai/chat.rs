@@ -206,6 +206,7 @@ pub(super) fn read(value: &Value, answer: &mut ChatAnswer) {
     let Some(choice) = value.pointer("/choices/0") else { return };
     answer.has_begun = true;
     if let Some(message) = choice.get("message").or_else(|| choice.get("delta")) {
+        answer.has_written |= has_written(message);
         add_content(message.get("content"), &mut answer.text);
         if let Some(refusal) = message.get("refusal").and_then(Value::as_str) {
             answer.refusal.get_or_insert_default().push_str(refusal);
@@ -217,6 +218,20 @@ pub(super) fn read(value: &Value, answer: &mut ChatAnswer) {
     if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
         answer.finish_reason = Some(reason.to_owned());
     }
+}
+
+/// Whether a message has something that the model wrote. Reasoning models first send their thoughts, which are charged.
+fn has_written(message: &Value) -> bool {
+    let is_something = |value: &Value| match value {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(parts) => !parts.is_empty(),
+        Value::Object(_) => true,
+        _ => false,
+    };
+    ["content", "reasoning_content", "reasoning", "tool_calls", "refusal"]
+        .iter()
+        .filter_map(|field| message.get(*field))
+        .any(is_something)
 }
 
 /// Appends the content of a message. It is a string, or a list of parts of which some have a text.
@@ -357,6 +372,7 @@ mod tests {
             finish_reason: Some("stop".into()),
             usage: Some(usage.clone()),
             has_begun: true,
+            has_written: true,
             ..ChatAnswer::default()
         };
         assert_eq!(read_all(&[whole]), expected);
