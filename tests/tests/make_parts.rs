@@ -261,6 +261,31 @@ fn a_painting_among_the_copies_that_the_project_names_is_never_written_or_remove
 }
 
 #[test]
+fn every_run_writes_a_page_that_shows_what_was_made_and_what_is_missing() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, "price = { image = 0.04 }"));
+    provider.on_prompt("In the morning a small boat lay on the beach below the tower.", Fault::Moderated);
+    tale.make(&PICTURES).expect_code(1);
+    let page = fs::read_to_string(tale.path("story.reel/review.html")).unwrap();
+    for part in [
+        "picture made by studio, about 0.04 USD",
+        "src=\"a1.png\"",
+        "src=\"a1.mp3\"",
+        "class=\"bad\">voice failed",
+        "4 shots",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    provider.be_good();
+    pictures(&tale, &[]);
+    // A review of the storyboard shows the pictures that there are.
+    tale.edit("camera = \"in\"", "camera = \"out\"");
+    let ran = tale.make(&["--review"]);
+    let shown = fs::read_to_string(ran.expect_code(0).stdout.trim_end()).unwrap();
+    assert!(shown.contains("src=\"b1.png\"") && !shown.contains("no picture yet"), "{shown}");
+}
+
+#[test]
 fn a_copy_that_a_person_changed_stays_and_is_named() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));

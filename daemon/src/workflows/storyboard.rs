@@ -117,7 +117,8 @@ fn cost(ends: &StepEnds) -> Option<Cost> {
     let made = ends.values().filter(|end| end.state == StepState::Made);
     let costs = made.map(|end| end.cost.clone()).collect::<Option<Vec<_>>>()?;
     Some(Cost {
-        amount: costs.iter().map(|cost| cost.amount).sum(),
+        // A sum of nothing would be -0.0.
+        amount: costs.iter().fold(0.0, |sum, cost| sum + cost.amount),
         currency: "USD".to_owned(),
         is_estimate: costs.iter().any(|cost| cost.is_estimate),
     })

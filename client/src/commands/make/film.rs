@@ -1,9 +1,9 @@
 //! Makes a film from a storyboard: submits the task, follows it, and writes its results.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use reel_client::Session;
-use reel_protocol::{StoryMakeParams, TaskState, TaskView};
+use reel_protocol::{StoryMakeParams, StoryReport, TaskId, TaskState, TaskView};
 use reel_story::project::Project;
 
 use super::{
@@ -101,12 +101,13 @@ async fn conclude<'a>(
     };
     let is_reviewed =
         work.args.review && work.until == Some(Stage::Pictures) && task.state == TaskState::Succeeded;
-    let review = if is_reviewed {
+    if is_reviewed {
         state.reviewed = Some(Reviewed { project: work.storyboard.digest(), has_pictures: true });
-        Some(pack::write_pictures(report, project, &delivery, paths, state)?)
-    } else {
-        None
-    };
+    }
+    let prompts = sent_prompts(session, report).await;
+    let page = pack::write_pictures(report, project, &delivery, &prompts, paths, state);
+    // Where nobody asked for the page, a full disk must not hide what was made.
+    let review = if is_reviewed { Some(page?) } else { None };
     let followers = give_up_followers(session, report).await;
     let stale = note_shots(work, named, results, state);
     note_film(results, &delivery, task, state);
@@ -114,6 +115,23 @@ async fn conclude<'a>(
     forget(work, state, task)?;
     let (until, only) = (work.until, work.args.only.len());
     Ok(Run { task, results, delivery, stale, pack, review, followers, until, only, begun })
+}
+
+/// Returns the prompts that were sent for pictures, by the ids of their shots. A task that has left the history is missing, and so are all if the daemon
+/// cannot be asked: the page then shows the prompts of the project.
+async fn sent_prompts(session: &Session, report: &StoryReport) -> HashMap<String, String> {
+    let tasks = report.shots.iter().filter_map(|shot| Some((shot.picture.as_ref()?.task?, shot.id.clone())));
+    let shots: HashMap<TaskId, String> = tasks.collect();
+    let ids: Vec<TaskId> = shots.keys().copied().collect();
+    let Ok(read) = session.read_tasks(&ids).await else { return HashMap::new() };
+    let prompts = read.tasks.iter().filter_map(|task| {
+        let params = task.params.decode::<serde_json::Value>().ok()?;
+        let style =
+            params.get("style").and_then(serde_json::Value::as_str).map(|style| format!(" [style: {style}]"));
+        let prompt = params.get("prompt")?.as_str()?;
+        Some((shots.get(&task.id)?.clone(), format!("{prompt}{}", style.unwrap_or_default())))
+    });
+    prompts.collect()
 }
 
 /// Records what each shot was made from. Returns the shots that were made again.

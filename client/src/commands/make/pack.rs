@@ -1,24 +1,31 @@
 //! Writes what shows a story without a film: the narration as one file, a player page, and a contact sheet.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use reel_protocol::{StoryPart, StoryReport};
-use reel_story::project::{Project, Shot};
+use reel_protocol::{StepReport, StepState, StoryPart, StoryReport};
+use reel_story::project::{NARRATOR, Project, Shot};
 
 use super::{
     deliver::{self, Delivery},
-    page::{PageShot, contact_sheet, player},
+    outline::{clock, count},
+    page::{PageCast, PageNote, PageShot, Sheet, contact_sheet, player},
     state::State,
     story_paths::StoryPaths,
     wav,
 };
-use crate::{failure::Failure, table};
+use crate::{failure::Failure, table, tasks};
 
 /// Longest narration, in seconds. An hour takes 700 MB of samples in memory. A longer one is cut off.
 const MOST_S: f64 = 3600.0;
+
+/// The extensions of copies, the most common first.
+const PICTURE_ENDINGS: [&str; 6] = ["png", "jpg", "webp", "gif", "avif", "bmp"];
+const CLIP_ENDINGS: [&str; 3] = ["mp4", "webm", "mov"];
+const VOICE_ENDINGS: [&str; 4] = ["wav", "mp3", "ogg", "flac"];
 
 /// The files that replace a film which could not be joined.
 #[derive(Debug)]
@@ -63,38 +70,107 @@ pub fn write_storyboard(
         .shots
         .iter()
         .zip(placed)
-        .map(|(shot, (start_s, duration_s))| PageShot {
-            start_s: *start_s,
-            duration_s: *duration_s,
-            ..words(shot)
+        .map(|(shot, (start_s, duration_s))| {
+            let copy = |endings: &[&str]| {
+                let names = endings.iter().map(|ending| format!("{}.{ending}", shot.id));
+                names.into_iter().find(|name| paths.copies.join(name).is_file())
+            };
+            PageShot {
+                start_s: *start_s,
+                duration_s: *duration_s,
+                picture: copy(&PICTURE_ENDINGS),
+                clip: copy(&CLIP_ENDINGS),
+                voice: copy(&VOICE_ENDINGS),
+                ..words(project, shot)
+            }
         })
         .collect();
-    let next = "These are the shots. Change them in the project file; the same command again makes their pictures and voices.";
-    write_sheet(&shots, next, paths, state)
+    let length = placed.last().map_or(0.0, |(start_s, duration_s)| start_s + duration_s);
+    let sheet = Sheet {
+        title: title(paths),
+        next_step: "These are the shots. Change them in the project file; the same command again makes their pictures and voices."
+            .to_owned(),
+        facts: vec![count(shots.len(), "shot"), format!("about {}", clock(length))],
+        cast: cast(project),
+    };
+    write_sheet(&sheet, &shots, paths, state)
 }
 
-/// Writes a page with the shots, their pictures and voices.
+/// Writes a page with the shots, their pictures and voices, and what each cost. `prompts` has the prompts that were sent, by the ids of shots.
 pub fn write_pictures(
     report: &StoryReport,
     project: &Project,
     delivery: &Delivery,
+    prompts: &HashMap<String, String>,
     paths: &StoryPaths,
     state: &mut State,
 ) -> Result<PathBuf, Failure> {
-    let next = "These are the pictures and voices. Change a prompt in the project file, or have one made anew with --redo ID:picture; \
-         the same command again makes the film.";
-    write_sheet(&shots(report, project, delivery), next, paths, state)
+    let next_step = if delivery.film.is_some() {
+        "The film is made. Change a shot in the project file, or have a picture made anew with --redo ID:picture; the same command again makes what depends on it."
+    } else {
+        "Change a prompt in the project file, or have a picture made anew with --redo ID:picture; the same command again goes on from here."
+    };
+    let mut shots = shots(report, project, delivery);
+    for page in &mut shots {
+        let Some(shot) = report.shots.iter().find(|shot| shot.id == page.id) else { continue };
+        if let Some(prompt) = prompts.get(&shot.id) {
+            page.prompt.clone_from(prompt);
+        }
+        let parts = [("voice", &shot.voice), ("picture", &shot.picture), ("clip", &shot.clip)];
+        page.notes = parts.into_iter().filter_map(|(part, step)| note(part, step.as_ref()?)).collect();
+    }
+    let cost = report.cost.as_ref().map_or_else(
+        || "the cost of a part is unknown".to_owned(),
+        |cost| match cost.amount {
+            0.0 => "this run cost nothing".to_owned(),
+            _ => format!("this run cost {}", tasks::cost(cost)),
+        },
+    );
+    let sheet = Sheet {
+        title: title(paths),
+        next_step: next_step.to_owned(),
+        facts: vec![count(report.shots.len(), "shot"), clock(report.duration_s), cost],
+        cast: cast(project),
+    };
+    write_sheet(&sheet, &shots, paths, state)
+}
+
+/// Returns the line about a part of a shot; None if nothing was to be made.
+fn note(part: &str, step: &StepReport) -> Option<PageNote> {
+    let by = step.provider.as_deref().map(|name| format!(" by {name}")).unwrap_or_default();
+    let cost =
+        step.cost.as_ref().filter(|cost| cost.amount > 0.0).map(|cost| format!(", {}", tasks::cost(cost)));
+    let why = step.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
+    let (text, is_trouble) = match step.state {
+        StepState::Made => (format!("{part} made{by}{}", cost.unwrap_or_default()), false),
+        StepState::Cached => (format!("{part} from the cache{by}"), false),
+        StepState::Supplied => (format!("{part}: your own file"), false),
+        StepState::Failed => (format!("{part} failed{why}"), true),
+        StepState::Held => (format!("{part} is held{why}"), true),
+        StepState::Blocked => (format!("{part} waits for something that is missing"), true),
+        StepState::Skipped | StepState::Unknown => return None,
+    };
+    Some(PageNote { text, is_trouble })
+}
+
+fn cast(project: &Project) -> Vec<PageCast> {
+    let characters = project.characters.iter().map(|one| PageCast {
+        name: if one.name.is_empty() { one.id.clone() } else { format!("{} ({})", one.name, one.id) },
+        look: one.look.clone(),
+    });
+    let places = project.places.iter().map(|one| PageCast { name: one.id.clone(), look: one.look.clone() });
+    characters.chain(places).collect()
 }
 
 fn write_sheet(
+    sheet: &Sheet,
     shots: &[PageShot],
-    next: &str,
     paths: &StoryPaths,
     state: &mut State,
 ) -> Result<PathBuf, Failure> {
     deliver::check_copies(paths)?;
     let path = paths.copies.join("review.html");
-    deliver::write_own(&path, contact_sheet(&title(paths), next, shots).as_bytes(), paths, state, true)?;
+    deliver::write_own(&path, contact_sheet(sheet, shots).as_bytes(), paths, state, true)?;
     state.save(&paths.state)?;
     Ok(path)
 }
@@ -103,11 +179,12 @@ fn title(paths: &StoryPaths) -> String {
     paths.film.file_stem().map(|stem| table::path(Path::new(stem))).unwrap_or_default()
 }
 
-fn words(shot: &Shot) -> PageShot {
+fn words(project: &Project, shot: &Shot) -> PageShot {
     PageShot {
         id: shot.id.clone(),
         text: shot.shown_text().to_owned(),
-        prompt: shot.picture.clone(),
+        prompt: project.picture_prompt(shot, true),
+        speaker: if shot.speaker == NARRATOR { String::new() } else { shot.speaker.clone() },
         ..PageShot::default()
     }
 }
@@ -127,7 +204,7 @@ fn shots(report: &StoryReport, project: &Project, delivery: &Delivery) -> Vec<Pa
             picture: file(StoryPart::Picture),
             clip: file(StoryPart::Clip),
             voice: file(StoryPart::Voice),
-            ..words(shot)
+            ..words(project, shot)
         })
     });
     placed.collect()

@@ -27,6 +27,21 @@ pub struct PageShot {
     pub clip: Option<String>,
     /// The name of the voice file.
     pub voice: Option<String>,
+    /// Who speaks; empty for the narrator.
+    #[serde(skip)]
+    pub speaker: String,
+    /// How its parts were made, or why they are missing.
+    #[serde(skip)]
+    pub notes: Vec<PageNote>,
+}
+
+/// A line about a part of a shot.
+#[derive(Debug, Clone)]
+pub struct PageNote {
+    /// The line.
+    pub text: String,
+    /// Whether it says that something is missing.
+    pub is_trouble: bool,
 }
 
 const STYLE: &str = "body{margin:0;background:#111;color:#eee;font:16px/1.5 system-ui,sans-serif}\
@@ -71,48 +86,99 @@ function show() {
 show();
 ";
 
-/// Returns a page with the picture, text, prompt and voice of each shot, for a review before the film is made.
-pub fn contact_sheet(title: &str, next_step: &str, shots: &[PageShot]) -> String {
-    let mut page = head(title);
-    let _ = write!(
-        page,
-        "<style>ol{{display:grid;grid-template-columns:repeat(auto-fill,minmax(18rem,1fr));gap:1rem;list-style:none;padding:0}}\
-         li{{background:#1c1c1c;border-radius:6px;padding:.75rem}}img,video{{width:100%;border-radius:4px}}\
-         audio{{width:100%}}small{{color:#aaa}}p{{white-space:pre-line;margin:.5rem 0}}</style>\
-         <main><h1>{}</h1><p>{}</p><ol>",
-        escaped(title),
-        escaped(next_step),
-    );
+/// A character or place on a page.
+#[derive(Debug, Clone)]
+pub struct PageCast {
+    /// Its name.
+    pub name: String,
+    /// Its appearance.
+    pub look: String,
+}
+
+/// What a contact sheet shows beside the shots.
+#[derive(Debug, Clone, Default)]
+pub struct Sheet {
+    /// The name of the film.
+    pub title: String,
+    /// What a person can do next.
+    pub next_step: String,
+    /// Facts about the whole film, such as its length and cost.
+    pub facts: Vec<String>,
+    /// The characters and places.
+    pub cast: Vec<PageCast>,
+}
+
+const SHEET_STYLE: &str = "body{background:#fafafa;color:#1a1a1a}code{color:#06c}small{color:#555}.bad{color:#b00020;font-weight:600}\
+    ol,dl{padding:0;margin:0}ol{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:1rem;list-style:none}\
+    li{background:#fff;border:1px solid #ddd;border-radius:8px;overflow:hidden;display:flex;flex-direction:column}\
+    li>div{padding:.5rem .75rem .75rem}img,video{width:100%;display:block;background:#8883}audio{width:100%;margin-top:.5rem}\
+    .none{aspect-ratio:16/9;display:grid;place-items:center;background:#8882;color:#777}p{white-space:pre-line;margin:.5rem 0}\
+    details summary{cursor:pointer;color:#555;font-size:.85rem}dt{font-weight:600}dd{margin:0 0 .5rem}header{margin-bottom:1rem}\
+    @media(prefers-color-scheme:dark){body{background:#111;color:#eee}li{background:#1c1c1c;border-color:#333}code{color:#9cf}\
+    small,details summary{color:#aaa}.bad{color:#ff8a80}}";
+
+/// Returns a page with the picture, text, prompt, voice, state and cost of each shot. It needs no network and no script.
+pub fn contact_sheet(sheet: &Sheet, shots: &[PageShot]) -> String {
+    let mut page = head(&sheet.title);
+    let _ = write!(page, "<style>{SHEET_STYLE}</style><main><header><h1>{}</h1>", escaped(&sheet.title));
+    if !sheet.facts.is_empty() {
+        let _ = write!(page, "<small>{}</small>", escaped(&sheet.facts.join(" · ")));
+    }
+    let _ = write!(page, "<p>{}</p>", escaped(&sheet.next_step));
+    if !sheet.cast.is_empty() {
+        page.push_str("<details open><summary>characters and places</summary><dl>");
+        for PageCast { name, look } in &sheet.cast {
+            let _ = write!(page, "<dt>{}</dt><dd dir=\"auto\">{}</dd>", escaped(name), escaped(look));
+        }
+        page.push_str("</dl></details>");
+    }
+    page.push_str("</header><ol>");
     for shot in shots {
-        let minutes = shot.start_s as u64 / 60;
-        let seconds = shot.start_s as u64 % 60;
-        let _ = write!(
-            page,
-            "<li><code>{}</code> <small>at {minutes}:{seconds:02}, {:.1} s</small>",
-            escaped(&shot.id),
-            shot.duration_s
-        );
-        if let Some(clip) = &shot.clip {
-            let _ = write!(page, "<video controls src=\"{}\"></video>", escaped(clip));
-        } else if let Some(picture) = &shot.picture {
-            let _ = write!(page, "<img loading=\"lazy\" alt=\"\" src=\"{}\">", escaped(picture));
-        }
-        if let Some(voice) = &shot.voice {
-            let _ = write!(page, "<audio controls preload=\"none\" src=\"{}\"></audio>", escaped(voice));
-        }
-        let _ = write!(page, "<p dir=\"auto\">{}</p>", escaped(&shot.text));
-        if shot.prompt.trim() != shot.text.trim() {
-            let _ = write!(page, "<small dir=\"auto\">picture: {}</small>", escaped(&shot.prompt));
-        }
-        page.push_str("</li>");
+        page_shot(&mut page, shot);
     }
     page.push_str("</ol></main>\n");
     page
 }
 
+fn page_shot(page: &mut String, shot: &PageShot) {
+    page.push_str("<li>");
+    if let Some(clip) = &shot.clip {
+        let _ = write!(page, "<video controls preload=\"metadata\" src=\"{}\"></video>", escaped(clip));
+    } else if let Some(picture) = &shot.picture {
+        let _ = write!(page, "<img loading=\"lazy\" alt=\"\" src=\"{}\">", escaped(picture));
+    } else {
+        page.push_str("<span class=\"none\">no picture yet</span>");
+    }
+    let (minutes, seconds) = (shot.start_s as u64 / 60, shot.start_s as u64 % 60);
+    let _ = write!(
+        page,
+        "<div><code>{}</code> <small>at {minutes}:{seconds:02}, {:.1} s{}</small>",
+        escaped(&shot.id),
+        shot.duration_s,
+        if shot.speaker.is_empty() { String::new() } else { format!(", {} speaks", escaped(&shot.speaker)) },
+    );
+    if let Some(voice) = &shot.voice {
+        let _ = write!(page, "<audio controls preload=\"none\" src=\"{}\"></audio>", escaped(voice));
+    }
+    let text = if shot.text.is_empty() { "(silent)" } else { &shot.text };
+    let _ = write!(page, "<p dir=\"auto\">{}</p>", escaped(text));
+    for note in &shot.notes {
+        let class = if note.is_trouble { " class=\"bad\"" } else { "" };
+        let _ = write!(page, "<small{class}>{}</small><br>", escaped(&note.text));
+    }
+    if shot.prompt.trim() != shot.text.trim() && !shot.prompt.is_empty() {
+        let _ = write!(
+            page,
+            "<details><summary>prompt</summary><small dir=\"auto\">{}</small></details>",
+            escaped(&shot.prompt)
+        );
+    }
+    page.push_str("</div></li>");
+}
+
 fn head(title: &str) -> String {
     format!(
-        "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+        "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>{}</title><style>{STYLE}</style>\n",
         escaped(title)
     )
@@ -151,9 +217,14 @@ mod tests {
             prompt: format!("{evil} too"),
             picture: Some("a1.png".to_owned()),
             voice: Some("a1.wav".to_owned()),
+            speaker: evil.to_owned(),
+            notes: vec![PageNote { text: evil.to_owned(), is_trouble: true }],
             ..PageShot::default()
         };
-        for page in [player(evil, (16, 9), std::slice::from_ref(&shot)), contact_sheet(evil, evil, &[shot])] {
+        let cast = vec![PageCast { name: evil.to_owned(), look: evil.to_owned() }];
+        let sheet =
+            Sheet { title: evil.to_owned(), next_step: evil.to_owned(), facts: vec![evil.to_owned()], cast };
+        for page in [player(evil, (16, 9), std::slice::from_ref(&shot)), contact_sheet(&sheet, &[shot])] {
             assert!(!page.contains("<script>alert"), "{page}");
             // Inside a script's string, quotes are escaped.
             assert!(!page.replace("\\\"", "").contains("\" onload"), "{page}");
