@@ -103,7 +103,7 @@ pub struct StoryReport {
     pub project: JsonText,
     /// The shots, in the order of the film.
     pub shots: Vec<ShotReport>,
-    /// The steps that belong to no shot and have ended: dissolves, the sound and the joining.
+    /// The steps that belong to no shot and have ended: sheets of characters, dissolves, the sound and the joining.
     pub steps: Vec<StepReport>,
     /// The number of frames of the film, or of the film that would be made.
     pub frames: u64,
@@ -195,7 +195,7 @@ pub enum StepState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Downgrade {
-    /// The stable name: `draft_pictures`, `draft_voices`, `no_renderer` or `no_font`.
+    /// The stable name: `draft_pictures`, `draft_voices`, `no_sheet`, `no_renderer` or `no_font`.
     pub code: String,
     /// What it means and what to do about it, for a person.
     pub message: String,

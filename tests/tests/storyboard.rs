@@ -210,3 +210,64 @@ fn a_theme_becomes_a_story_and_a_storyboard() {
     let refused = make(&["--until", "storyboard"]);
     assert!(refused.expect_code(73).stderr.contains("tale.txt exists"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_sheet_of_each_character_is_made_once_and_sent_with_its_pictures() {
+    let service = FakeProvider::start();
+    service.require_key(None);
+    let sandbox = Sandbox::new();
+    sandbox.configure(&format!(
+        "[providers.writer]\nkind = \"openai\"\nbase_url = \"{}\"\n\
+         models = {{ text = \"director\", image = \"gpt-image-2\", voice = \"tts-1\" }}\nprice = {{ image = 0.04 }}\n",
+        service.base_url()
+    ));
+    sandbox.start();
+    let tale = Tale::named(sandbox, "story", "story.txt", STORY);
+    let calls = |path: &str| service.requests().iter().filter(|request| request.path.ends_with(path)).count();
+    tale.make(&["--until", "storyboard"]).expect_code(0);
+    let dry = tale.make(&["--until", "pictures", "--dry-run"]);
+    assert!(
+        dry.expect_code(0).stderr.contains("sheets of characters: 0 from the cache, 1 by writer"),
+        "{}",
+        dry.stderr
+    );
+    assert!(dry.stderr.contains("pictures: 0 from the cache, 3 by writer"), "{}", dry.stderr);
+    tale.make(&["--until", "pictures"]).expect_code(0);
+    assert_eq!((calls("/images/generations"), calls("/images/edits")), (1, 3));
+    let sheet = tale.path("story.reel/sheet-keeper.png");
+    let bytes = fs::read(&sheet).unwrap();
+    let sent = service
+        .requests()
+        .iter()
+        .filter(|request| request.path.ends_with("/images/edits"))
+        .all(|request| request.body.windows(bytes.len()).any(|part| part == bytes));
+    assert!(sent, "each picture is made from the sheet");
+    let page = fs::read_to_string(tale.path("story.reel/review.html")).unwrap();
+    assert!(
+        page.contains("src=\"sheet-keeper.png\"") && page.contains("The reference pictures show: the keeper"),
+        "{page}"
+    );
+    // Everything is cached, and the dry run knows it.
+    let dry = tale.make(&["--until", "pictures", "--dry-run"]);
+    assert!(dry.expect_code(0).stderr.contains("pictures: 3 from the cache"), "{}", dry.stderr);
+    // Another look makes the sheet and its pictures anew, and no voice.
+    let voices = calls("/audio/speech");
+    tale.edit("an old man in a yellow coat", "a young woman in a red coat");
+    tale.make(&["--until", "pictures"]).expect_code(0);
+    assert_eq!(
+        (calls("/images/generations"), calls("/images/edits"), calls("/audio/speech")),
+        (2, 6, voices)
+    );
+    // The user's own sheet wins.
+    fs::copy(&sheet, tale.path("keeper.png")).unwrap();
+    tale.edit("id = \"keeper\"\n", "id = \"keeper\"\nsheet = \"keeper.png\"\n");
+    tale.make(&["--until", "pictures"]).expect_code(0);
+    assert_eq!(calls("/images/generations"), 2);
+    tale.edit("loudness = -14.0", "loudness = -14.0\nsheets = false");
+    tale.make(&["--until", "pictures"]).expect_code(0);
+    assert_eq!(
+        (calls("/images/generations"), calls("/images/edits")),
+        (5, 6),
+        "without sheets, only the looks are told"
+    );
+}

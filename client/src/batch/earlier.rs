@@ -114,16 +114,16 @@ mod tests {
             working(11, 1, CacheMode::Fresh),
             working(12, 1, CacheMode::Use),
             working(20, 2, CacheMode::Use),
-            working(21, 0, CacheMode::Off),
             working(13, 0, CacheMode::Off),
             working(14, 2, CacheMode::Off),
         ];
         // Task 20 is of another batch.
         let batch_of = |id: TaskId| Some(BatchId(if id.0 < 20 { 1 } else { 2 }));
         for (cache, expected, missing) in [
-            (CacheMode::Use, vec![(10, 0), (11, 1)], vec![2]),
+            // The task of the other batch is passed over.
+            (CacheMode::Use, vec![(10, 0), (11, 1), (14, 2)], vec![]),
             (CacheMode::Fresh, vec![(11, 1)], vec![0, 2]),
-            (CacheMode::Off, vec![], vec![0, 1, 2]),
+            (CacheMode::Off, vec![(13, 0), (14, 2)], vec![1]),
         ] {
             let earlier = assign(&recorded, batch_of, cache, &items, &wanted);
             let mut open: Vec<_> =

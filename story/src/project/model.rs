@@ -74,6 +74,8 @@ pub struct Video {
     pub music_db: f64,
     /// The loudness of the film, in LUFS.
     pub loudness: f64,
+    /// Whether a picture of each character is made first and sent with the pictures of its shots, where the provider takes such pictures.
+    pub sheets: bool,
 }
 
 impl Default for Video {
@@ -89,6 +91,7 @@ impl Default for Video {
             music: String::new(),
             music_db: -18.0,
             loudness: -14.0,
+            sheets: true,
         }
     }
 }
@@ -188,7 +191,7 @@ pub struct Character {
     /// The name of a provider's voice; empty for the narrator's.
     #[serde(default)]
     pub voice: String,
-    /// The file of a picture of the character; empty for none.
+    /// The file of a picture of the character, which is sent with the pictures of its shots; empty to have one made.
     #[serde(default)]
     pub sheet: String,
 }

@@ -35,6 +35,8 @@ pub struct Delivery {
     pub subtitles: Option<PathBuf>,
     /// The path of the copy of each picture, voice and clip, by the shot's id and the stage.
     pub copies: BTreeMap<(String, StoryPart), PathBuf>,
+    /// The path of the copy of each character's sheet, by the character's id.
+    pub sheets: BTreeMap<String, PathBuf>,
     /// Files that were kept unchanged, because somebody else wrote or changed them.
     pub kept: Vec<PathBuf>,
     /// Number of copies that were removed, because their shots are no longer in the project.
@@ -86,6 +88,12 @@ pub async fn deliver(
             }
             wanted.push(PendingFile { output, path });
         }
+    }
+    for step in &results.report.steps {
+        let Some((id, output)) = step.step.strip_prefix("sheet/").zip(output_of(step)) else { continue };
+        let path = paths.copies.join(format!("sheet-{id}.{}", naming::extension(&output.media_type)));
+        delivery.sheets.insert(id.to_owned(), path.clone());
+        wanted.push(PendingFile { output, path });
     }
     wanted.retain(|copy| !is_there(&copy.path, copy.output.digest, state));
     let is_changed =

@@ -1,10 +1,13 @@
 //! `reel make --dry-run`: prints what a story would take and cost. Only the daemon is asked. No task is submitted, and nothing is written.
 
+use std::collections::BTreeMap;
+
 use reel_client::{DRAFT, Session};
 use reel_protocol::{
-    CacheMode, ImageParams, JsonText, SpeechParams, StoryPart, TaskSpec, VideoParams, methods::DryRunResult,
+    CacheMode, Digest, ImageParams, JsonText, SpeechParams, StoryPart, TaskSpec, VideoParams,
+    methods::DryRunResult,
 };
-use reel_story::project::{Project, Shot};
+use reel_story::project::{Character, Project, Shot};
 use serde::Serialize;
 
 use super::{
@@ -12,6 +15,8 @@ use super::{
     args::Stage,
     downgrades::say_downgrades,
     outline::{Outline, count},
+    state::digest_of,
+    story_paths::StoryPaths,
     storyboard::Storyboard,
     submit,
 };
@@ -22,11 +27,17 @@ use crate::{
     failure::Failure,
 };
 
+/// Most reference pictures of one picture, and the width and height of a sheet, as the daemon has them.
+const MOST_REFERENCES: usize = 4;
+const SHEET_SIDE: u32 = 1024;
+
 /// The summaries of the steps of a story, by what they make.
 #[derive(Debug, Default, Serialize)]
 struct Prices {
     voices: Summary,
     pictures: Summary,
+    /// The sheets of characters.
+    sheets: Summary,
     /// The clips. A clip depends on its picture, so it is unknown which of them the cache has.
     clips: Summary,
     /// Steps that no provider can carry out, such as `a3: picture: …`.
@@ -51,12 +62,17 @@ struct Setting<'a> {
     has_draft_voices: bool,
     has_draft_pictures: bool,
     has_known_style: bool,
+    /// The most reference pictures of a picture.
+    max_references: usize,
+    /// The sheets that earlier runs have copied, by the ids of their characters.
+    sheets: BTreeMap<String, Digest>,
 }
 
 /// Prints the shots and what they would take.
 pub async fn run(
     context: &Context,
     args: &Args,
+    paths: &StoryPaths,
     storyboard: &Storyboard,
     outline: &Outline<'_>,
 ) -> Result<Exit, Failure> {
@@ -65,7 +81,7 @@ pub async fn run(
         Ok(session) => {
             submit::params(args, &storyboard.project, args.until).and_then(|params| submit::fits(&params))?;
             say_downgrades(output, &session, &storyboard.project, args.until).await?;
-            Some(prices(&session, args, storyboard, outline).await?)
+            Some(prices(&session, args, paths, storyboard, outline).await?)
         }
         // The outline needs no daemon, so it is printed without prices.
         Err(failure) if failure.error.code == "no_daemon" => None,
@@ -86,13 +102,24 @@ pub async fn run(
 async fn prices(
     session: &Session,
     args: &Args,
+    paths: &StoryPaths,
     storyboard: &Storyboard,
     outline: &Outline<'_>,
 ) -> Result<Prices, Failure> {
     let project = &storyboard.project;
-    let setting = Setting::find(session, args, storyboard).await?;
+    let setting = Setting::find(session, args, storyboard, paths).await?;
     let until = args.until;
     let mut prices = Prices::default();
+    if until != Some(Stage::Voices) && setting.max_references > 0 {
+        for character in project.sheets(&setting.selected()) {
+            match dry_run::ask(session, &setting.sheet(character)?).await {
+                Ok(result) => prices.sheets.add(&result),
+                Err(failure) => {
+                    prices.refused.push(format!("the sheet of {}: {}", character.id, failure.error.message));
+                }
+            }
+        }
+    }
     let is_selected = |shot: &&Shot| args.only.is_empty() || args.only.contains(&shot.id);
     let lengths = outline.placed();
     for (shot, (_, duration_s)) in project.shots.iter().zip(lengths).filter(|(shot, _)| is_selected(shot)) {
@@ -140,7 +167,12 @@ impl Prices {
 
     /// Returns one line for each kind of step, such as `voices: 3 from the cache, 25 by espeak-ng; for nothing`, and the total.
     fn lines(&self) -> Vec<String> {
-        let named = [("voices", &self.voices), ("pictures", &self.pictures), ("clips", &self.clips)];
+        let named = [
+            ("voices", &self.voices),
+            ("sheets of characters", &self.sheets),
+            ("pictures", &self.pictures),
+            ("clips", &self.clips),
+        ];
         let mut lines: Vec<String> = named
             .iter()
             .filter(|(_, summary)| summary.requests > 0)
@@ -160,11 +192,24 @@ impl Prices {
 }
 
 impl<'a> Setting<'a> {
-    async fn find(session: &Session, args: &'a Args, storyboard: &'a Storyboard) -> Result<Self, Failure> {
+    async fn find(
+        session: &Session,
+        args: &'a Args,
+        storyboard: &'a Storyboard,
+        paths: &StoryPaths,
+    ) -> Result<Self, Failure> {
         let project = &storyboard.project;
         let picture = ImageParams { width: 512, height: 512, ..ImageParams::new("a picture") };
         let styled = ImageParams { style: Some(project.video.style.clone()), ..picture.clone() };
         let has_style = !project.video.style.is_empty();
+        let plain = trial(session, "image.generate", &picture).await?;
+        let max_references = match &plain {
+            Some(plain) if project.video.sheets && !is_draft(Some(plain)) => {
+                max_references(session, &picture, plain).await?
+            }
+            _ => 0,
+        };
+        let sheets = project.characters.iter();
         let narrations: Vec<&str> = project.shots.iter().map(Shot::narration).collect();
         let told = storyboard.language().map(str::to_owned);
         Ok(Self {
@@ -174,7 +219,9 @@ impl<'a> Setting<'a> {
             has_draft_voices: is_draft(
                 trial(session, "voice.speak", &SpeechParams::new("a voice")).await?.as_ref(),
             ),
-            has_draft_pictures: is_draft(trial(session, "image.generate", &picture).await?.as_ref()),
+            has_draft_pictures: is_draft(plain.as_ref()),
+            max_references,
+            sheets: sheets.filter_map(|one| Some((one.id.clone(), sheet_digest(one, paths)?))).collect(),
             has_known_style: has_style && trial(session, "image.generate", &styled).await?.is_some(),
         })
     }
@@ -197,6 +244,7 @@ impl<'a> Setting<'a> {
 
     fn picture(&self, shot: &Shot) -> Result<TaskSpec, Failure> {
         let (width, height) = self.project.picture_size(self.has_draft_pictures);
+        let (prompt, input_images) = self.prompt_and_inputs(shot);
         let params = ImageParams {
             width,
             height,
@@ -204,9 +252,42 @@ impl<'a> Setting<'a> {
             style: self.has_known_style.then(|| self.project.video.style.clone()),
             extra: Project::picture_extra(self.has_draft_pictures)
                 .and_then(|extra| JsonText::parse(extra.to_owned()).ok()),
-            ..ImageParams::new(self.project.picture_prompt(shot, !self.has_known_style))
+            input_images,
+            ..ImageParams::new(prompt)
         };
         Ok(TaskSpec { cache: self.cache(shot, StoryPart::Picture), ..spec("image.generate", &params)? })
+    }
+
+    /// Returns the prompt of a picture, and its reference pictures. A sheet that is not made yet is stood for by a digest that no artifact has.
+    fn prompt_and_inputs(&self, shot: &Shot) -> (String, Vec<Digest>) {
+        let prompt = self.project.picture_prompt(shot, !self.has_known_style);
+        let shots: Vec<&Shot> = self.selected();
+        let made = self.project.sheets(&shots);
+        let of = |id: &String| self.project.characters.iter().find(|one| one.id == *id);
+        let has_sheet = |one: &&Character| !one.sheet.is_empty() || made.iter().any(|made| made.id == one.id);
+        let characters: Vec<&Character> =
+            shot.characters.iter().filter_map(of).filter(has_sheet).take(self.max_references).collect();
+        if characters.is_empty() {
+            return (prompt, Vec::new());
+        }
+        let digest =
+            |one: &&Character| self.sheets.get(&one.id).copied().unwrap_or(Digest::from_bytes([0; 32]));
+        (Project::prompt_with_sheets(&prompt, &characters), characters.iter().map(digest).collect())
+    }
+
+    fn selected(&self) -> Vec<&'a Shot> {
+        let is_selected = |shot: &&Shot| self.args.only.is_empty() || self.args.only.contains(&shot.id);
+        self.project.shots.iter().filter(is_selected).collect()
+    }
+
+    fn sheet(&self, character: &Character) -> Result<TaskSpec, Failure> {
+        let params = ImageParams {
+            width: SHEET_SIDE,
+            height: SHEET_SIDE,
+            style: self.has_known_style.then(|| self.project.video.style.clone()),
+            ..ImageParams::new(self.project.sheet_prompt(character, !self.has_known_style))
+        };
+        spec("image.generate", &params)
     }
 
     fn clip(&self, shot: &Shot, duration_s: f64) -> Result<TaskSpec, Failure> {
@@ -238,6 +319,30 @@ async fn trial<P: Serialize>(
         Err(failure) if failure.exit == Exit::BadData || failure.exit == Exit::Config => Ok(None),
         Err(failure) => Err(failure),
     }
+}
+
+/// Returns the most reference pictures that the provider of pictures takes, as the daemon finds it out.
+async fn max_references(
+    session: &Session,
+    picture: &ImageParams,
+    plain: &DryRunResult,
+) -> Result<usize, Failure> {
+    for count in (1..=MOST_REFERENCES).rev() {
+        let input_images = vec![Digest::from_bytes([0; 32]); count];
+        let found =
+            trial(session, "image.generate", &ImageParams { input_images, ..picture.clone() }).await?;
+        if found.is_some_and(|found| found.provider == plain.provider) {
+            return Ok(count);
+        }
+    }
+    Ok(0)
+}
+
+/// Returns the digest of a character's sheet: its own file, or the copy of an earlier run.
+fn sheet_digest(character: &Character, paths: &StoryPaths) -> Option<Digest> {
+    let copy = || paths.copies.join(format!("sheet-{}.png", character.id));
+    let path = if character.sheet.is_empty() { copy() } else { paths.directory().join(&character.sheet) };
+    digest_of(&path)
 }
 
 fn is_draft(result: Option<&DryRunResult>) -> bool {

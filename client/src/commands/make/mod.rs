@@ -72,7 +72,7 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     if args.dry_run {
         say_story(output, &storyboard, &paths);
         let outline = Outline::of(&storyboard, &paths, false)?;
-        return dry_run::run(context, &args, &storyboard, &outline).await;
+        return dry_run::run(context, &args, &paths, &storyboard, &outline).await;
     }
     if until.is_none() && args.only.is_empty() {
         let has_subtitles = !storyboard.project.video.subtitles.is_empty();

@@ -1,7 +1,7 @@
 //! Writes what shows a story without a film: the narration as one file, a player page, and a contact sheet.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
 };
@@ -91,7 +91,7 @@ pub fn write_storyboard(
         next_step: "These are the shots. Change them in the project file; the same command again makes their pictures and voices."
             .to_owned(),
         facts: vec![count(shots.len(), "shot"), format!("about {}", clock(length))],
-        cast: cast(project),
+        cast: cast(project, &BTreeMap::new()),
     };
     write_sheet(&sheet, &shots, paths, state)
 }
@@ -130,7 +130,7 @@ pub fn write_pictures(
         title: title(paths),
         next_step: next_step.to_owned(),
         facts: vec![count(report.shots.len(), "shot"), clock(report.duration_s), cost],
-        cast: cast(project),
+        cast: cast(project, &delivery.sheets),
     };
     write_sheet(&sheet, &shots, paths, state)
 }
@@ -153,12 +153,18 @@ fn note(part: &str, step: &StepReport) -> Option<PageNote> {
     Some(PageNote { text, is_trouble })
 }
 
-fn cast(project: &Project) -> Vec<PageCast> {
+fn cast(project: &Project, sheets: &BTreeMap<String, PathBuf>) -> Vec<PageCast> {
+    let name_of = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let characters = project.characters.iter().map(|one| PageCast {
         name: if one.name.is_empty() { one.id.clone() } else { format!("{} ({})", one.name, one.id) },
         look: one.look.clone(),
+        picture: sheets.get(&one.id).and_then(name_of),
     });
-    let places = project.places.iter().map(|one| PageCast { name: one.id.clone(), look: one.look.clone() });
+    let places = project.places.iter().map(|one| PageCast {
+        name: one.id.clone(),
+        look: one.look.clone(),
+        picture: None,
+    });
     characters.chain(places).collect()
 }
 

@@ -93,6 +93,8 @@ pub struct PageCast {
     pub name: String,
     /// Its appearance.
     pub look: String,
+    /// The name of the file of its sheet.
+    pub picture: Option<String>,
 }
 
 /// What a contact sheet shows beside the shots.
@@ -112,7 +114,7 @@ const SHEET_STYLE: &str = "body{background:#fafafa;color:#1a1a1a}code{color:#06c
     ol,dl{padding:0;margin:0}ol{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:1rem;list-style:none}\
     li{background:#fff;border:1px solid #ddd;border-radius:8px;overflow:hidden;display:flex;flex-direction:column}\
     li>div{padding:.5rem .75rem .75rem}img,video{width:100%;display:block;background:#8883}audio{width:100%;margin-top:.5rem}\
-    .none{aspect-ratio:16/9;display:grid;place-items:center;background:#8882;color:#777}p{white-space:pre-line;margin:.5rem 0}\
+    .sheet{max-width:10rem;border-radius:6px;margin-top:.25rem}.none{aspect-ratio:16/9;display:grid;place-items:center;background:#8882;color:#777}p{white-space:pre-line;margin:.5rem 0}\
     details summary{cursor:pointer;color:#555;font-size:.85rem}dt{font-weight:600}dd{margin:0 0 .5rem}header{margin-bottom:1rem}\
     @media(prefers-color-scheme:dark){body{background:#111;color:#eee}li{background:#1c1c1c;border-color:#333}code{color:#9cf}\
     small,details summary{color:#aaa}.bad{color:#ff8a80}}";
@@ -127,8 +129,16 @@ pub fn contact_sheet(sheet: &Sheet, shots: &[PageShot]) -> String {
     let _ = write!(page, "<p>{}</p>", escaped(&sheet.next_step));
     if !sheet.cast.is_empty() {
         page.push_str("<details open><summary>characters and places</summary><dl>");
-        for PageCast { name, look } in &sheet.cast {
-            let _ = write!(page, "<dt>{}</dt><dd dir=\"auto\">{}</dd>", escaped(name), escaped(look));
+        for PageCast { name, look, picture } in &sheet.cast {
+            let _ = write!(page, "<dt>{}</dt><dd dir=\"auto\">{}", escaped(name), escaped(look));
+            if let Some(picture) = picture {
+                let _ = write!(
+                    page,
+                    "<img class=\"sheet\" loading=\"lazy\" alt=\"\" src=\"{}\">",
+                    escaped(picture)
+                );
+            }
+            page.push_str("</dd>");
         }
         page.push_str("</dl></details>");
     }
@@ -221,7 +231,8 @@ mod tests {
             notes: vec![PageNote { text: evil.to_owned(), is_trouble: true }],
             ..PageShot::default()
         };
-        let cast = vec![PageCast { name: evil.to_owned(), look: evil.to_owned() }];
+        let cast =
+            vec![PageCast { name: evil.to_owned(), look: evil.to_owned(), picture: Some(evil.to_owned()) }];
         let sheet =
             Sheet { title: evil.to_owned(), next_step: evil.to_owned(), facts: vec![evil.to_owned()], cast };
         for page in [player(evil, (16, 9), std::slice::from_ref(&shot)), contact_sheet(&sheet, &[shot])] {

@@ -1,6 +1,6 @@
 //! The beginning of a story: it finds out what the daemon can make for it, and checks the media that its project supplies. No step is submitted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use reel_protocol::{
     AudioMixParams, Digest, Downgrade, ErrorCode, ImageParams, Output, SpeechParams, StoryMakeParams,
@@ -30,6 +30,9 @@ const DRAFT: &str = "draft";
 
 /// The media types of pictures that a camera can move over.
 const FILMABLE: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"];
+
+/// Most reference pictures of one picture. With more, models mix the characters up.
+const MOST_REFERENCES: usize = 4;
 
 /// Longest voice of one shot, in seconds.
 const LONGEST_VOICE_S: f64 = 3600.0;
@@ -133,6 +136,10 @@ async fn find_abilities(
                 "pictures are drafts: no provider of pictures is configured (reel providers add)",
             );
         }
+        if !abilities.has_draft_pictures && video.sheets {
+            let provider = plan.as_ref().and_then(Plan::provider);
+            abilities.max_references = max_references(handles, &picture, provider).await?;
+        }
         let styled = ImageParams { style: Some(video.style.clone()), ..picture };
         abilities.has_known_style =
             !video.style.is_empty() && self::plan(handles, "image.generate", &styled).await?.is_some();
@@ -161,6 +168,24 @@ async fn find_abilities(
     }
     abilities.burns_subtitles = video.subtitles.contains(&Subtitles::Burn);
     Ok(check_font(spec, abilities).await)
+}
+
+/// Returns the most reference pictures that this provider of pictures takes, at most [`MOST_REFERENCES`].
+async fn max_references(
+    handles: &Handles,
+    picture: &ImageParams,
+    provider: Option<&Arc<str>>,
+) -> Result<usize, CannotContinue> {
+    for count in (1..=MOST_REFERENCES).rev() {
+        // Nothing is submitted, so the pictures need not exist.
+        let input_images = vec![Digest::from_bytes([0; 32]); count];
+        let with_inputs = ImageParams { input_images, ..picture.clone() };
+        let plan = plan(handles, "image.generate", &with_inputs).await?;
+        if plan.as_ref().is_some_and(|plan| plan.provider() == provider) {
+            return Ok(count);
+        }
+    }
+    Ok(0)
 }
 
 /// The error of a film whose frames are too large to be rendered within the memory budget. It is found before anything is paid for.

@@ -8,6 +8,7 @@ mod material;
 mod outcome;
 mod place;
 mod progress;
+mod sheets;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,8 @@ pub struct Abilities {
     pub burns_subtitles: bool,
     /// Whether providers can be given the project's style by its name.
     pub has_known_style: bool,
+    /// The most reference pictures that the provider of pictures takes; 0 if it takes none, or if pictures are drafts.
+    pub max_references: usize,
     /// The respects in which the result is less than was requested.
     pub downgrades: Vec<Downgrade>,
 }

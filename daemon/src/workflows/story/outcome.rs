@@ -80,11 +80,15 @@ impl Story {
         StoryReport {
             project: params_of(&self.spec.project),
             shots: shots.collect(),
-            steps: film_steps.filter_map(|name| Some(ends.get(&name)?.report(&name))).collect(),
+            steps: self
+                .sheet_reports(ends)
+                .into_iter()
+                .chain(film_steps.filter_map(|name| Some(ends.get(&name)?.report(&name))))
+                .collect(),
             frames: placement.timeline.frames,
             duration_s: seconds(placement.timeline.samples),
             is_estimate: !placement.is_exact(),
-            downgrades: self.abilities.downgrades.clone(),
+            downgrades: self.abilities.downgrades.iter().cloned().chain(self.missing_sheets(ends)).collect(),
             cost: cost(ends),
         }
     }

@@ -32,7 +32,8 @@ const DRAFT_SIDES: RangeInclusive<u32> = reel_draft::MIN_SIDE..=reel_draft::MAX_
 
 impl Story {
     pub(super) fn steps(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
-        let mut steps = Vec::new();
+        let mut steps =
+            if self.until() >= StoryStage::Pictures { self.sheet_steps(is_known) } else { Vec::new() };
         for shot in self.spec.project.shots.iter().filter(|shot| self.is_selected(&shot.id)) {
             self.add_material(shot, ends, is_known, &mut steps);
         }
@@ -62,7 +63,7 @@ impl Story {
             return;
         }
         if shot.picture_file.is_empty() && is_open("picture") {
-            steps.push(self.picture_step(shot));
+            steps.extend(self.picture_step(shot, ends));
         }
         if self.makes_clip(shot)
             && is_open("clip")
@@ -90,7 +91,9 @@ impl Story {
         provided(step, is_draft.then_some(DRAFT))
     }
 
-    fn picture_step(&self, shot: &Shot) -> Step {
+    /// Returns the step that makes a picture. None while a sheet of one of its characters is being made.
+    fn picture_step(&self, shot: &Shot, ends: &StepEnds) -> Option<Step> {
+        let (prompt, input_images) = self.prompt_and_inputs(shot, ends)?;
         let (width, height) = self.spec.project.picture_size(self.abilities.has_draft_pictures);
         let style = &self.spec.project.video.style;
         let params = ImageParams {
@@ -100,9 +103,10 @@ impl Story {
             style: (self.abilities.has_known_style && !style.is_empty()).then(|| style.clone()),
             extra: Project::picture_extra(self.abilities.has_draft_pictures)
                 .and_then(|extra| JsonText::parse(extra.to_owned()).ok()),
-            ..ImageParams::new(self.prompt(shot))
+            input_images,
+            ..ImageParams::new(prompt)
         };
-        self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture))
+        Some(self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture)))
     }
 
     /// Returns the step that generates a clip. None until the length of its shot is final.
