@@ -38,7 +38,7 @@ pub struct Recovered {
     pub attempt_ended: Option<Timestamp>,
     /// The remote job of its last attempt, whether that has ended or not.
     pub remote_id: Option<EncodedRemoteJob>,
-    /// Providers that the task left for another one since it was accepted or retried, with the reasons.
+    /// Providers that the task left for another one since it was accepted or retried, and that were not asked since, with the reasons.
     pub refused_by: Vec<Refused>,
     /// Its unfinished dependencies, or the one that did not succeed.
     pub open: Dependencies,
@@ -69,7 +69,9 @@ const MOST_RECENT_REQUESTS: u32 = 100_000;
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
      attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
      (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
-     (SELECT json_group_array(json_array(provider, substr(outcome, 6))) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*'), \
+     (SELECT json_group_array(json_array(provider, substr(outcome, 6))) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*' \
+     AND NOT EXISTS (SELECT 1 FROM attempts AS later WHERE later.task = attempts.task AND later.provider = attempts.provider \
+     AND later.number > attempts.number)), \
      created_ms, \
      (SELECT ended_ms FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
      (SELECT count(*) FROM attempts WHERE attempts.task = tasks.id AND outcome = 'unreached'), parent, step, \

@@ -66,7 +66,7 @@ pub struct LiveTask {
     pub has_progress_timer: bool,
     /// The remote job that the provider holds for it, if any. The next attempt asks for its results first.
     pub job: Option<Arc<RemoteJob>>,
-    /// Providers that refused the task, which went to another one.
+    /// Providers that refused the task, which went to another one, and that were not asked since.
     pub refused_by: Vec<Refused>,
     /// Providers that the task left because they were out of order. It may return to them. Only in memory.
     pub passed_over: Vec<Refused>,

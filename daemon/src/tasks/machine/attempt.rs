@@ -153,6 +153,8 @@ impl<S: Surroundings> Machine<S> {
         let from = std::mem::replace(&mut task.state, TaskState::Running);
         task.rev = start.rev;
         task.last_provider = start.provider.as_deref().map(Arc::from);
+        // A refusal counts until the provider is asked again. After that, it may have been paid.
+        task.refused_by.retain(|refused| Some(&*refused.provider) != start.provider.as_deref());
         task.attempts += 1;
         task.attempts_left = task.attempts_left.saturating_sub(1);
         task.not_before = None;
