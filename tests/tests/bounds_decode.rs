@@ -172,7 +172,8 @@ fn the_huffman_tables_of_a_lossless_webp_are_reserved() {
     let task = ask_once(&mut connection, "a small sheet with large tables");
     assert_eq!((&task["state"], &task["outputs"][0]["width"]), (&json!("succeeded"), &json!(1)), "{task}");
     let reserved = decode_peak(&connection.ok("memory.status", json!({})));
-    let tables = u64::from(GROUPS) * 36 * 1024 * 9 / 10;
+    // The decoder makes tables of up to 36 KiB for each group. This says that the picture is a hard one, and not how hard.
+    let tables = u64::from(GROUPS) * 36 * 1024 * 8 / 10;
     let peak = peak_bytes(pid);
     assert!(
         peak > before + tables,
