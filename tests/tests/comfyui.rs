@@ -167,9 +167,10 @@ fn progress_is_true_and_a_preview_is_shown() {
     server.wait_until_held();
     let progress = eventually("half of the steps are told", || {
         let progress = connection.task(id)["progress"].clone();
-        (progress["fraction"].as_f64()? > 0.0).then_some(progress)
+        // The steps before the one that is held may be told one by one.
+        (progress["fraction"].as_f64()? >= 0.45).then_some(progress)
     });
-    assert!((progress["fraction"].as_f64().unwrap() - 0.5).abs() <= 0.05, "{progress}");
+    assert!(progress["fraction"].as_f64().unwrap() <= 0.55, "{progress}");
     let preview = eventually("a preview is told", || {
         events.next_event()["partial"]["preview_path"].as_str().map(str::to_owned)
     });

@@ -62,8 +62,19 @@ pub struct ImageRequest {
     pub seed: u64,
     /// The text that the style adds to the prompt, for providers that read text.
     pub style_suffix: Option<&'static str>,
+    /// The text that the style adds to the negative prompt, where the provider takes one.
+    pub style_negative: Option<&'static str>,
     /// The input pictures, followed by the mask if the params name one.
     pub inputs: Vec<InputFile>,
+}
+
+impl ImageRequest {
+    /// Returns the negative prompt for providers that take one: that of the request, and what the style adds.
+    pub fn negative_prompt(&self) -> Option<String> {
+        let own = self.params.negative_prompt.as_deref().filter(|text| !text.trim().is_empty());
+        let parts: Vec<&str> = own.into_iter().chain(self.style_negative).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
 }
 
 impl ServiceRequest {

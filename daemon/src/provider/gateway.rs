@@ -199,6 +199,7 @@ mod tests {
                 params,
                 seed: 1,
                 style_suffix: None,
+                style_negative: None,
                 inputs: Vec::new(),
             }),
             job: None,

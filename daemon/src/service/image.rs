@@ -91,9 +91,17 @@ impl ProviderWork for ImageParams {
     }
 
     fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest {
-        let style_suffix = self.style.as_deref().and_then(find).map(|style| style.prompt_suffix);
+        let style = self.style.as_deref().and_then(find);
+        let (style_suffix, style_negative) =
+            (style.map(|style| style.prompt_suffix), style.map(|style| style.negative_suffix));
         let seed = self.seed.unwrap_or(seed);
-        ServiceRequest::Image(ImageRequest { params: *self, seed, style_suffix, inputs: Vec::new() })
+        ServiceRequest::Image(ImageRequest {
+            params: *self,
+            seed,
+            style_suffix,
+            style_negative,
+            inputs: Vec::new(),
+        })
     }
 }
 

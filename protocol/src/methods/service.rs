@@ -97,7 +97,7 @@ pub struct StyleInfo {
     pub summary: String,
     /// The text that is added to the prompt for providers that read text.
     pub prompt_suffix: String,
-    /// The text that belongs to the negative prompt. It is a part of the cache key, but is sent to no provider.
+    /// The text that belongs to the negative prompt. It is sent to providers that take one.
     pub negative_suffix: String,
 }
 

@@ -71,7 +71,7 @@ pub fn of_image(
     setter.offer("n", params.n);
     setter.offer("seed", request.seed);
     setter.set("seed", params.seed)?;
-    setter.set("negative_prompt", params.negative_prompt.clone())?;
+    setter.set("negative_prompt", request.negative_prompt())?;
     setter.set("steps", params.steps)?;
     setter.set("guidance", params.guidance)?;
     setter.set("strength", params.strength)?;

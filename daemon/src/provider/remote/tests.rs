@@ -96,6 +96,7 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
             params,
             seed: 1,
             style_suffix: None,
+            style_negative: None,
             inputs: Vec::new(),
         }),
         job: None,

@@ -11,7 +11,7 @@ pub struct Style {
     pub summary: &'static str,
     /// The text that is added to the prompt for providers that read text.
     pub prompt_suffix: &'static str,
-    /// The text that belongs to the negative prompt. It is listed and is a part of the cache key, but is sent to no provider.
+    /// The text that is added to the negative prompt for providers that take one.
     pub negative_suffix: &'static str,
 }
 

@@ -51,7 +51,7 @@ pub(super) fn request(
         "prompt",
         json!(style.map_or_else(|| params.prompt.clone(), |style| format!("{}, {style}", params.prompt))),
     );
-    if let Some(negative) = &params.negative_prompt {
+    if let Some(negative) = request.negative_prompt() {
         set("negative_prompt", json!(negative));
     }
     set("width", json!(params.width));
@@ -115,8 +115,13 @@ mod tests {
     use super::*;
 
     fn sent(params: ImageParams, settings: &WebUiSettings, inputs: &[&[u8]]) -> (&'static str, Value) {
-        let asked =
-            ImageRequest { params, seed: (7 << 32) | 5, style_suffix: Some("in ink"), inputs: Vec::new() };
+        let asked = ImageRequest {
+            params,
+            seed: (7 << 32) | 5,
+            style_suffix: Some("in ink"),
+            style_negative: Some("photo"),
+            inputs: Vec::new(),
+        };
         let picture = |bytes: &&[u8]| InputPicture {
             media_type: "image/png".into(),
             extension: "png".into(),
@@ -158,7 +163,7 @@ mod tests {
             (json!(8), json!(5.5), json!("LCM"), json!("karras"))
         );
         assert_eq!((of("batch_size"), of("n_iter"), of("seed")), (json!(2), json!(1), json!(1_u64 << 40)));
-        assert_eq!(of("negative_prompt"), "fog");
+        assert_eq!(of("negative_prompt"), "fog, photo");
         let overrides = json!({ "CLIP_stop_at_last_layers": 2, "sd_model_checkpoint": "m" });
         assert_eq!(of("override_settings"), overrides);
     }

@@ -19,7 +19,7 @@ pub(super) fn values(definition: &CommandDefinition, request: &ImageRequest, ind
     let strength = params.strength.or(usual_strength);
     let given = [
         (Placeholder::Prompt, Some(prompt)),
-        (Placeholder::NegativePrompt, params.negative_prompt.clone()),
+        (Placeholder::NegativePrompt, request.negative_prompt()),
         (Placeholder::Width, Some(params.width.to_string())),
         (Placeholder::Height, Some(params.height.to_string())),
         (Placeholder::Seed, Some(request.seed.wrapping_add(index.into()).to_string())),

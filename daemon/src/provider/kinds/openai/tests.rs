@@ -9,7 +9,13 @@ use super::*;
 use crate::domain::Class;
 
 fn body(params: ImageParams, model: Option<&str>) -> Value {
-    let request = ImageRequest { params, seed: 1, style_suffix: Some("film still"), inputs: Vec::new() };
+    let request = ImageRequest {
+        params,
+        seed: 1,
+        style_suffix: Some("film still"),
+        style_negative: None,
+        inputs: Vec::new(),
+    };
     let submission = Openai.submission(&request, model, &Settings::default());
     assert_eq!(submission.path, "images/generations");
     serde_json::from_slice(&submission.body).unwrap()

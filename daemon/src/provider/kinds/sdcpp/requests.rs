@@ -48,7 +48,7 @@ pub(super) fn image(request: &ImageRequest, input_use: InputUse, inputs: Vec<Inp
     set("seed", json!(request.seed));
     set("batch_count", json!(params.n));
     set("output_format", json!("png"));
-    if let Some(negative) = &params.negative_prompt {
+    if let Some(negative) = request.negative_prompt() {
         set("negative_prompt", json!(negative));
     }
     if let Some(strength) = params.strength {

@@ -32,7 +32,13 @@ fn sent(work: &JobWork, input_use: InputUse, pictures: &[&str]) -> (String, Valu
 }
 
 fn image(params: ImageParams) -> JobWork {
-    JobWork::Image(ImageRequest { params, seed: 7, style_suffix: Some("ink"), inputs: Vec::new() })
+    JobWork::Image(ImageRequest {
+        params,
+        seed: 7,
+        style_suffix: Some("ink"),
+        style_negative: None,
+        inputs: Vec::new(),
+    })
 }
 
 fn video(params: VideoParams) -> JobWork {
