@@ -136,7 +136,7 @@ mod tests {
     fn a_request_has_what_was_given_and_the_configuration_fills_the_rest() {
         let params = ImageParams { width: 64, height: 32, n: 2, ..ImageParams::new("a cat") };
         let plain = json!({
-            "prompt": "a cat, in ink", "width": 64, "height": 32, "seed": 5, "batch_size": 1, "n_iter": 2,
+            "prompt": "a cat, in ink", "width": 64, "height": 32, "seed": 5, "batch_size": 1, "n_iter": 2, "negative_prompt": "photo",
             "send_images": true, "save_images": false, "force_task_id": "task(x)",
             "override_settings": { "sd_model_checkpoint": "m" },
         });
