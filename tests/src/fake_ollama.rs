@@ -16,6 +16,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    fake_provider::director,
     local_server::{LocalServer, Reply},
     raw_server::RawRequest,
     wait::eventually,
@@ -241,7 +242,11 @@ impl State {
             }
             _ => {}
         }
-        let words = answer_of(body);
+        let words = if model.starts_with(director::MODEL) {
+            director::answer(&model, &body["messages"]).split_inclusive(' ').map(str::to_owned).collect()
+        } else {
+            answer_of(body)
+        };
         let (words, reason) = match body["options"]["num_predict"].as_u64() {
             Some(most) if (words.len() as u64) > most => (words[..most as usize].to_vec(), "length"),
             _ => (words, "stop"),

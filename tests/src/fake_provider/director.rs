@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 /// The name of the good model. Those of the others begin with it.
-pub(super) const MODEL: &str = "director";
+pub(crate) const MODEL: &str = "director";
 
 /// Returns the answer of the model to the messages of a chat.
-pub(super) fn answer(model: &str, messages: &Value) -> String {
+pub(crate) fn answer(model: &str, messages: &Value) -> String {
     let texts: Vec<&str> =
         messages.as_array().into_iter().flatten().filter_map(|one| one["content"].as_str()).collect();
     let (system, request) =

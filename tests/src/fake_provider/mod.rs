@@ -18,7 +18,7 @@
 mod answer;
 mod chat;
 mod comfyui;
-mod director;
+pub(crate) mod director;
 mod edit;
 mod fault;
 mod files;

@@ -41,7 +41,7 @@ impl Counts {
             }
         }
         for step in &report.steps {
-            counts.add("part of the film", step);
+            counts.add(if step.step.starts_with("sheet/") { "sheet" } else { "part of the film" }, step);
         }
         counts
     }
@@ -77,7 +77,7 @@ impl Counts {
 
 /// Sorts the counts in the order of the work.
 fn ordered(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
-    const ORDER: [&str; 5] = ["voice", "picture", "clip", "shot", "part"];
+    const ORDER: [&str; 6] = ["voice", "sheet", "picture", "clip", "shot", "part"];
     let mut counts: Vec<(&str, u64)> = counts.iter().map(|(what, number)| (what.as_str(), *number)).collect();
     let rank = |what: &str| ORDER.iter().position(|first| what.starts_with(first));
     counts.sort_by_key(|(what, _)| rank(what));
