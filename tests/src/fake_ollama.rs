@@ -232,7 +232,7 @@ impl State {
             Err((status, error)) => return refused(reply, status, &error),
         };
         if let Some(error) = mistake(body) {
-            return refused(reply, 400, &error);
+            return refused(reply, if error.starts_with("option ") { 500 } else { 400 }, &error);
         }
         let fault = self.inner().by_prompt.get(prompt_of(body)).cloned();
         match &fault {

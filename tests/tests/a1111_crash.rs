@@ -63,6 +63,20 @@ fn a_server_that_does_not_run_is_waited_for_and_one_that_restarts_is_asked_again
 }
 
 #[test]
+fn a_run_whose_answer_was_lost_is_interrupted_before_the_next_attempt() {
+    let web_ui = FakeA1111::start(Copy::WebUi);
+    let patient = section(&web_ui.base_url(), "");
+    let sandbox = Sandbox::started_with(&patient.replace("first_byte_s = 240", "first_byte_s = 5"));
+    web_ui.on_prompt("late", RunFault::Held);
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, &prompt("late"), 1);
+    let task = connection.wait(id);
+    assert_eq!(task["error"]["code"], "answer_lost", "{task}");
+    web_ui.wait_for_idle();
+    assert_eq!((web_ui.interrupts(), web_ui.runs_of("late")), (1, 1));
+}
+
+#[test]
 fn nothing_is_lost_when_the_daemon_is_killed_at_any_time() {
     let web_ui = FakeA1111::start(Copy::WebUi);
     let sandbox = started(&web_ui, "");

@@ -244,6 +244,10 @@ fn an_error_of_the_server_ends_the_task_or_is_tried_again() {
         assert!(words_of(&task).contains(words), "{text}: {}", words_of(&task));
         assert_eq!(task["outputs"], json!([]), "{text}");
     }
+    let wrong = json!({ "prompt": "option", "extra": { "num_ctx": "many" } });
+    let task = ask(&mut connection, &wrong, 3);
+    assert_eq!(task["error"]["code"], "provider_refused", "{task}");
+    assert_eq!(ollama.chats_of("option"), 1);
     ollama.on_prompt("garbage", ChatFault::Garbage);
     assert_eq!(ask(&mut connection, &json!({ "prompt": "garbage" }), 1)["state"], "succeeded");
     // A request that costs nothing is tried again by itself.
@@ -281,6 +285,9 @@ fn a_missing_model_names_those_that_are_there() {
     sandbox.start();
     let (is_usable, detail) = check(&sandbox);
     assert!(!is_usable && detail.contains("ends in /v1"), "{detail}");
+    let task = ask(&mut sandbox.connect(), &json!({ "prompt": "a" }), 1);
+    assert_eq!(task["error"]["code"], "provider_refused", "{task}");
+    assert!(words_of(&task).contains("ends in /v1"), "{task}");
 }
 
 #[test]

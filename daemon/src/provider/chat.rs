@@ -11,11 +11,15 @@ use crate::{
     json_schema::{JsonSchema, json_of},
 };
 
-/// Largest answer that is read, in bytes: the whole body if it is one JSON value, the text if it is a stream. Models write a few hundred kilobytes at
+/// Largest answer that is read, in bytes: the whole body if it is one JSON value; the text, the refusal and the tool calls if it is a stream. Models write a few hundred kilobytes at
 /// most.
 pub const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// Largest line of a stream, and largest data of one event, in bytes.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
+/// What one JSON value takes in memory beside its text, in bytes, rounded up.
+const VALUE_BYTES: usize = 64;
+/// The byte order mark of UTF-8, with which some services begin a body.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How many bytes of the beginning of a body are kept for an error message about it.
 const BEGINNING_BYTES: usize = 64 * 1024;
 
@@ -38,6 +42,25 @@ pub struct ChatAnswer {
     pub has_begun: bool,
     /// Whether the model wrote something: text, thoughts, or a call of a tool. If so, the call may have been paid, even if an error follows.
     pub has_written: bool,
+}
+
+impl ChatAnswer {
+    /// Returns how much memory the parts take that grow with each piece of a stream.
+    fn held_bytes(&self) -> usize {
+        let calls: usize = self.tool_calls.iter().map(held_bytes_of).sum();
+        self.text.len() + self.refusal.as_ref().map_or(0, String::len) + calls
+    }
+}
+
+/// Returns about how much memory a JSON value takes.
+fn held_bytes_of(value: &Value) -> usize {
+    let inner = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(held_bytes_of).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + held_bytes_of(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    VALUE_BYTES + inner
 }
 
 /// The text of an answer and the result of validating it against the requested schema.
@@ -76,13 +99,15 @@ pub struct ChatReader<'a> {
     form: Form,
     beginning: Vec<u8>,
     is_too_large: bool,
+    /// Whether a line that should be a JSON object could not be parsed, so that a part of the answer is missing.
+    is_damaged: bool,
 }
 
 /// The format of a body, as its first byte tells.
 #[derive(Debug)]
 enum Form {
-    /// Only whitespace has arrived.
-    Unknown,
+    /// Only whitespace has arrived, and perhaps these first bytes of a byte order mark.
+    Unknown(Vec<u8>),
     /// The body is one JSON value. It is parsed when the body is complete.
     Json(Vec<u8>),
     /// The body is a stream of server-sent events. Each event is parsed when it is complete.
@@ -98,7 +123,7 @@ enum Form {
 pub struct ChatBody {
     /// The answer that was parsed from the body.
     pub answer: ChatAnswer,
-    /// Whether the answer is complete. Also true for a body that is no answer at all; `answer.has_begun` is false then.
+    /// Whether the answer is complete. Where the format of the body does not tell, as for a web page, this is true, and `answer.has_begun` is false.
     pub is_whole: bool,
     /// Whether the answer exceeds [`MAX_ANSWER_BYTES`], or a line or an event of the stream is too large. The rest was not read.
     pub is_too_large: bool,
@@ -110,19 +135,30 @@ impl<'a> ChatReader<'a> {
     /// Returns a reader that has the answer's JSON interpreted by this wire.
     pub fn new(wire: &'a dyn Wire) -> Self {
         let (answer, beginning) = (ChatAnswer::default(), Vec::new());
-        Self { wire, answer, form: Form::Unknown, beginning, is_too_large: false }
+        let form = Form::Unknown(Vec::new());
+        Self { wire, answer, form, beginning, is_too_large: false, is_damaged: false }
     }
 
     /// Parses the next bytes. Returns false once the answer is too large; the caller then stops reading.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
-        let bytes = match self.form {
-            Form::Unknown => without_space(bytes),
+        let mut joined = Vec::new();
+        let bytes = match &mut self.form {
+            Form::Unknown(mark) => {
+                joined.append(mark);
+                joined.extend_from_slice(bytes);
+                let rest = without_space(&joined);
+                if BYTE_ORDER_MARK.starts_with(rest) {
+                    mark.extend_from_slice(rest);
+                    return true;
+                }
+                rest
+            }
             _ => bytes,
         };
         let Some(first) = bytes.first() else { return true };
         let room = BEGINNING_BYTES.saturating_sub(self.beginning.len());
         self.beginning.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        if matches!(self.form, Form::Unknown) {
+        if matches!(self.form, Form::Unknown(_)) {
             self.form = match first {
                 _ if self.wire.is_in_lines() => Form::Lines(Vec::new()),
                 b'{' | b'[' => Form::Json(Vec::new()),
@@ -134,7 +170,7 @@ impl<'a> ChatReader<'a> {
             };
         }
         match &mut self.form {
-            Form::Unknown | Form::Other => {}
+            Form::Unknown(_) | Form::Other => {}
             Form::Json(body) => {
                 self.is_too_large = body.len() + bytes.len() > MAX_ANSWER_BYTES;
                 if !self.is_too_large {
@@ -171,9 +207,9 @@ impl<'a> ChatReader<'a> {
             Form::Lines(_) => {
                 // The line break after the last value may be missing.
                 self.push_lines(b"\n");
-                self.answer.finish_reason.is_some()
+                self.answer.finish_reason.is_some() && !self.is_damaged
             }
-            Form::Unknown | Form::Other => true,
+            Form::Unknown(_) | Form::Other => true,
         };
         let Self { answer, beginning, is_too_large, .. } = self;
         ChatBody { answer, is_whole, is_too_large, beginning }
@@ -190,9 +226,11 @@ impl<'a> ChatReader<'a> {
             if piece.ends_with(b"\n") {
                 if let Ok(value) = serde_json::from_slice::<Value>(line) {
                     self.wire.read_chat(&value, &mut self.answer);
+                } else {
+                    self.is_damaged |= line.trim_ascii_start().starts_with(b"{");
                 }
                 line.clear();
-                self.is_too_large |= self.answer.text.len() > MAX_ANSWER_BYTES;
+                self.is_too_large |= self.answer.held_bytes() > MAX_ANSWER_BYTES;
             }
         }
     }
@@ -227,7 +265,7 @@ impl<'a> ChatReader<'a> {
                 } else if let Ok(value) = serde_json::from_str::<Value>(&event) {
                     self.wire.read_chat(&value, &mut self.answer);
                 }
-                self.is_too_large |= self.answer.text.len() > MAX_ANSWER_BYTES;
+                self.is_too_large |= self.answer.held_bytes() > MAX_ANSWER_BYTES;
             }
             line.clear();
         }
@@ -237,7 +275,7 @@ impl<'a> ChatReader<'a> {
 /// Returns the bytes without leading whitespace and without a byte order mark.
 fn without_space(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.trim_ascii_start();
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start()
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const STREAM: &str = concat!(
 
 #[test]
 fn both_forms_say_the_same_however_they_are_cut_into_pieces() {
-    let padded = format!("\n\n  \r\n{WHOLE}\n");
+    let padded = format!("\n\n  \r\n\u{feff}{WHOLE}\n");
     for piece in [1, 2, 3, 7, 100, 10_000] {
         for body in [WHOLE, &padded, STREAM] {
             let ChatBody { answer, is_whole, is_too_large, .. } = read(body.as_bytes(), piece);
@@ -79,6 +79,20 @@ fn an_answer_without_end_is_not_held() {
         let mut reader = ChatReader::new(&Openai);
         let taken = (0..1_000).take_while(|_| reader.push(event.as_bytes())).count();
         assert!(taken <= MAX_ANSWER_BYTES / 60_000 + 1, "{taken}");
+        assert!(reader.finish().is_too_large);
+    }
+    let call = |index: usize| {
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{\"index\":{index},\"function\":{{\"name\":\"f\",\"arguments\":\"{}\"}}}}]}}}}]}}\n\n",
+            "a".repeat(60_000)
+        )
+    };
+    let refusal =
+        format!("data: {{\"choices\":[{{\"delta\":{{\"refusal\":\"{}\"}}}}]}}\n\n", "a".repeat(60_000));
+    for event in [&|_| call(0), &call as &dyn Fn(usize) -> String, &|_| refusal.clone()] {
+        let mut reader = ChatReader::new(&Openai);
+        let taken = (0..100).take_while(|number| reader.push(event(*number).as_bytes())).count();
+        assert!((30..=MAX_ANSWER_BYTES / 60_000 + 1).contains(&taken), "{taken}");
         assert!(reader.finish().is_too_large);
     }
     // Whitespace that keeps the connection open is not stored, however much of it arrives.

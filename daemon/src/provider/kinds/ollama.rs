@@ -146,6 +146,10 @@ impl Wire for Ollama {
         let status = if status.is_success() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
         let refusal = refusals::refusal(status, headers, document);
         let words = refusal.message.to_lowercase();
+        // The server answers 500 to an option of a wrong type, which is a mistake of the request.
+        if words.starts_with("option \"") && words.contains("must be of type") {
+            return Refusal { class: Class::Invalid, ..refusal };
+        }
         if status.is_server_error() && LASTING_WORDS.iter().any(|lasting| words.contains(lasting)) {
             return Refusal { class: Class::Unknown, ..refusal };
         }
@@ -192,6 +196,7 @@ mod tests {
                 r#"{"error":"model requires more system memory (8.4 GiB) than is available (3.2 GiB)"}"#,
                 Class::Unknown,
             ),
+            (500, r#"{"error":"option \"num_ctx\" must be of type integer"}"#, Class::Invalid),
             (500, r#"{"error":"CUDA error: out of memory"}"#, Class::Unknown),
         ] {
             let document = Document::of_error(body.as_bytes());

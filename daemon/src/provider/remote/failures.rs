@@ -163,6 +163,7 @@ impl RemoteProvider {
         let says_so = || self.remote.is_local() && words.to_ascii_lowercase().contains("loading");
         status == StatusCode::SERVICE_UNAVAILABLE
             && !self.config.is_paid
+            && !is_busy(words)
             && (self.config.machine.is_some() || says_so())
     }
 
@@ -177,6 +178,12 @@ impl RemoteProvider {
         let name = &self.config.name;
         format!("providers.{name}.base_url is probably not the API's address; /v1 may be missing at its end")
     }
+}
+
+/// Whether a server refuses more work because it already has too much. It runs, so the request is tried again a limited number of times.
+fn is_busy(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["busy", "pending requests"].into_iter().any(|part| words.contains(part))
 }
 
 /// A service's own words, cut to [`SHOWN_CHARS`]. The key is removed first, as the service may repeat it: a key that the cut had shortened would
@@ -198,6 +205,17 @@ fn started() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busy_server_is_told_from_one_that_loads_its_model() {
+        for (words, expected) in [
+            ("server busy, please try again.  maximum pending requests exceeded", true),
+            ("Loading model", false),
+            ("", false),
+        ] {
+            assert_eq!(is_busy(words), expected, "{words}");
+        }
+    }
 
     #[test]
     fn a_key_across_the_cut_is_not_shown_in_part() {

@@ -13,7 +13,7 @@ use futures_util::future::LocalBoxFuture;
 use reel_protocol::methods::{PlannedRequest, ProviderCheckResult};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     ADDRESS, MODELS, RunWire,
@@ -34,6 +34,11 @@ const PROGRESS: &str = "sdapi/v1/progress?skip_current_image=true";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a cancelled run is waited for that has not begun, so that it can be interrupted.
 const MAX_QUEUED: Duration = Duration::from_mins(10);
+
+/// How long the server may say nothing about a run that is to be interrupted: it learns of a request a moment after it was sent.
+const MAX_UNKNOWN: Duration = Duration::from_secs(10);
+/// How long an attempt waits for the interruption of its run. A stopping daemon waits for its attempts, and so the interruption is mostly sent.
+const INTERRUPT_WAIT: Duration = Duration::from_secs(2);
 
 /// A configured server.
 #[derive(Debug)]
@@ -128,14 +133,18 @@ impl WebUi {
         match ended {
             Err(GenerateError::Stopped) => {
                 // The request has been dropped, and the server does not notice that by itself.
-                run.watch.borrow_mut().settle();
-                actix::spawn(run.interrupt());
+                run.end().await;
                 Err(GenerateError::Stopped)
             }
             Err(GenerateError::Failed(failure)) => {
                 let status = failure.error.provider_status.unwrap_or_default();
                 if status == StatusCode::OK.as_u16() && run.was_interrupted().await {
                     return Err(GenerateError::Failed(self.interrupted()));
+                }
+                if failure.class == Class::Ambiguous && !self.config.is_paid {
+                    // The run may still go on, and the next attempt would wait for it.
+                    run.end().await;
+                    return Err(GenerateError::Failed(failure));
                 }
                 let failure = self.explain(failure);
                 Err(GenerateError::Failed(self.name_samplers(&run.remote, failure, extra.as_ref()).await))
@@ -326,10 +335,17 @@ impl Run {
         self.watch.borrow().was_interrupted(state.as_ref(), began.as_deref())
     }
 
+    /// Interrupts this run, whose answer nobody waits for any more. Returns after [`INTERRUPT_WAIT`] at the latest; the interruption of a run that
+    /// has not begun goes on without the caller.
+    async fn end(self) {
+        self.watch.borrow_mut().settle();
+        let _ = timeout(INTERRUPT_WAIT, actix::spawn(self.interrupt())).await;
+    }
+
     /// Ends this run at the server after its task was cancelled, if the server carries it out. If it waits for another run, it is interrupted once it
     /// begins, within some minutes. A run of somebody else is never interrupted.
     async fn interrupt(self) {
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut unknown) = (Duration::ZERO, Duration::ZERO);
         loop {
             match self.look().await {
                 Sight::Ours(_) => {
@@ -340,6 +356,10 @@ impl Run {
                 Sight::Queued if waited < MAX_QUEUED => {
                     sleep(LOOK_EVERY).await;
                     waited += LOOK_EVERY;
+                }
+                Sight::Unknown if unknown < MAX_UNKNOWN => {
+                    sleep(LOOK_EVERY).await;
+                    unknown += LOOK_EVERY;
                 }
                 Sight::Queued | Sight::Unknown => return,
             }

@@ -98,6 +98,10 @@ mod tests {
                 json!({ "id": "call_0", "type": "function", "function": { "name": "f", "arguments": "{\"x\":1}" } })
             ]
         );
+        let end = "{\"message\":{\"content\":\"\"},\"done\":true}\n";
+        for (line, expected) in [("{\"message\":{\"content\":\"a\n", false), (": a comment\n", true)] {
+            assert_eq!(read_body(&format!("{line}{end}"), 9).1, expected, "{line}");
+        }
         let mut reader = ChatReader::new(&Ollama);
         assert!(reader.push(b"{"));
         assert!(!reader.push(&vec![b' '; 2 * 1024 * 1024]));

@@ -61,6 +61,10 @@ pub(super) fn request(params: &ChatParams, model: Option<&str>, settings: &Ollam
         let value = extra.remove(name).and_then(|value| serde_json::from_str(value.get()).ok());
         options.extend(value.map(|value| (name.to_owned(), value)));
     }
+    if let Some(stop @ Value::String(_)) = options.get_mut("stop") {
+        // Other services also take a single text, and this one only a list.
+        *stop = json!([stop.take()]);
+    }
     options.extend(params.temperature.map(|temperature| ("temperature".to_owned(), json!(temperature))));
     options.extend(params.max_tokens.map(|tokens| ("num_predict".to_owned(), json!(tokens))));
     let body = Body {
@@ -83,8 +87,10 @@ fn messages(params: &ChatParams) -> Vec<Value> {
     let said = |role: &str, content: &String| json!({ "role": role, "content": content });
     let mut given: Vec<Map<String, Value>> =
         params.messages.as_ref().and_then(|messages| messages.decode().ok()).unwrap_or_default();
-    let names = called_names(&given);
+    let mut names = BTreeMap::new();
     for message in &mut given {
+        // An id names the latest call that has it: a service may count the calls of each answer from 0.
+        names.extend(called_names(message));
         convert(message, &names);
     }
     let system = params.system.iter().map(|content| said("system", content));
@@ -92,9 +98,9 @@ fn messages(params: &ChatParams) -> Vec<Value> {
     system.chain(given.into_iter().map(Value::Object)).chain(prompt).collect()
 }
 
-/// Returns the names of the called functions by the ids of the calls.
-fn called_names(messages: &[Map<String, Value>]) -> BTreeMap<String, String> {
-    let calls = messages.iter().filter_map(|message| message.get("tool_calls")?.as_array()).flatten();
+/// Returns the names of the functions that a message calls, by the ids of the calls.
+fn called_names(message: &Map<String, Value>) -> BTreeMap<String, String> {
+    let calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
     let named = calls.filter_map(|call| {
         let name = call.pointer("/function/name")?.as_str()?;
         Some((call.get("id")?.as_str()?.to_owned(), name.to_owned()))
@@ -166,6 +172,10 @@ mod tests {
                 }),
             ),
             (
+                r#"{"prompt":"a","extra":{"stop":"x"}}"#,
+                json!({ "model": "m", "messages": asked, "stream": true, "options": { "stop": ["x"] } }),
+            ),
+            (
                 r#"{"prompt":"a","schema":{"type":"object"},"tools":[{"type":"function"}],"extra":{"think":"high"}}"#,
                 json!({
                     "model": "m", "messages": asked, "stream": true, "format": { "type": "object" },
@@ -195,6 +205,18 @@ mod tests {
         assert_eq!(
             (&body["keep_alive"], &body["think"], &body["options"]),
             (&json!(-1), &json!(false), &json!({ "num_ctx": 1 }))
+        );
+    }
+
+    #[test]
+    fn a_result_gets_the_name_of_the_latest_call_with_its_id() {
+        let call = |name: &str| json!({ "role": "assistant", "content": "", "tool_calls": [{ "id": "call_0", "function": { "name": name, "arguments": {} } }] });
+        let result = json!({ "role": "tool", "tool_call_id": "call_0", "content": "7" });
+        let params = json!({ "messages": [call("first"), result, call("second"), result] });
+        let messages = sent(&params.to_string(), &settings())["messages"].clone();
+        assert_eq!(
+            (&messages[1]["tool_name"], &messages[3]["tool_name"]),
+            (&json!("first"), &json!("second"))
         );
     }
 

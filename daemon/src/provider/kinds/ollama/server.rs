@@ -56,6 +56,10 @@ impl OllamaServer {
     }
 
     async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
+        if let Some(message) = self.wrong_address() {
+            let hint = format!("change providers.{}.base_url", self.remote.config.name);
+            return Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)));
+        }
         let model = match &call.request {
             ServiceRequest::Chat(params) => params.model.as_deref().or(self.remote.config.model_for("text")),
             _ => None,
@@ -163,16 +167,23 @@ impl OllamaServer {
         self.remote.list_models().await.map(Option::unwrap_or_default)
     }
 
+    /// Says what is wrong with `base_url` if it has a path that belongs to another API, or that is added to it.
+    fn wrong_address(&self) -> Option<String> {
+        let path = self.remote.remote.base_url.path().trim_end_matches('/');
+        let end = ["/v1", "/api"].into_iter().find(|end| path.ends_with(end))?;
+        Some(format!(
+            "providers.{}.base_url ends in {end}, and the kind ollama needs the address without it, such as {}",
+            self.remote.config.name,
+            super::ADDRESS
+        ))
+    }
+
     /// Returns what is known about a usable server, or why it cannot be used and what to do about it.
     async fn state(&self) -> Result<String, String> {
         let config = &self.remote.config;
         let (name, base) = (&config.name, &self.remote.remote.base_url);
-        let path = base.path().trim_end_matches('/');
-        if let Some(end) = ["/v1", "/api"].into_iter().find(|end| path.ends_with(end)) {
-            return Err(format!(
-                "providers.{name}.base_url ends in {end}, and the kind ollama needs the address without it, such as {}",
-                super::ADDRESS
-            ));
+        if let Some(message) = self.wrong_address() {
+            return Err(message);
         }
         let said = |failure: Failure| {
             let failure = self.unreached(failure);
