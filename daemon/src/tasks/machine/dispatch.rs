@@ -63,7 +63,11 @@ impl<S: Surroundings> Machine<S> {
         task.run = Some(run);
         task.job.clone_from(&job);
         task.is_committing = true;
-        let keys = task.keys();
+        let mut keys = task.keys();
+        if job.is_some() {
+            // Its results may be paid, so they are fetched even if another provider's are cached.
+            keys.truncate(1);
+        }
         let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
         let is_workflow = task.plan.is_workflow;
         let mut begun = Run::new(id, task.key(), is_paid, job);
