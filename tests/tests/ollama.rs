@@ -64,12 +64,8 @@ fn check(sandbox: &Sandbox) -> (bool, String) {
 }
 
 fn words_of(task: &Value) -> String {
-    let error = &task["error"];
-    format!(
-        "{} {}",
-        error["message"].as_str().unwrap_or_default(),
-        error["hint"].as_str().unwrap_or_default()
-    )
+    let word = |name: &str| task["error"][name].as_str().unwrap_or_default();
+    format!("{} {}", word("message"), word("hint"))
 }
 
 #[test]
@@ -244,10 +240,8 @@ fn an_error_of_the_server_ends_the_task_or_is_tried_again() {
         assert!(words_of(&task).contains(words), "{text}: {}", words_of(&task));
         assert_eq!(task["outputs"], json!([]), "{text}");
     }
-    let wrong = json!({ "prompt": "option", "extra": { "num_ctx": "many" } });
-    let task = ask(&mut connection, &wrong, 3);
-    assert_eq!(task["error"]["code"], "provider_refused", "{task}");
-    assert_eq!(ollama.chats_of("option"), 1);
+    let task = ask(&mut connection, &json!({ "prompt": "b", "extra": { "num_ctx": "many" } }), 3);
+    assert_eq!((&task["error"]["code"], ollama.chats_of("b")), (&json!("provider_refused"), 1), "{task}");
     ollama.on_prompt("garbage", ChatFault::Garbage);
     assert_eq!(ask(&mut connection, &json!({ "prompt": "garbage" }), 1)["state"], "succeeded");
     // A request that costs nothing is tried again by itself.
@@ -286,7 +280,6 @@ fn a_missing_model_names_those_that_are_there() {
     let (is_usable, detail) = check(&sandbox);
     assert!(!is_usable && detail.contains("ends in /v1"), "{detail}");
     let task = ask(&mut sandbox.connect(), &json!({ "prompt": "a" }), 1);
-    assert_eq!(task["error"]["code"], "provider_refused", "{task}");
     assert!(words_of(&task).contains("ends in /v1"), "{task}");
 }
 
