@@ -124,6 +124,10 @@ fn a_picture_is_made_from_a_picture_with_a_mask() {
         (&graph["11"]["class_type"], &graph["11"]["inputs"]["image"]),
         (&json!("LoadImageMask"), &graph["4"]["inputs"]["image"])
     );
+    // The mask is scaled and cropped as the picture is.
+    for input in ["width", "height", "crop"] {
+        assert_eq!(graph["14"]["inputs"][input], graph["5"]["inputs"][input], "{input}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@
 
 use std::fs;
 
-use reel_tests::{Connection, FakeComfyui, Sandbox};
+use reel_tests::{Connection, FakeComfyui, Sandbox, eventually};
 use serde_json::{Value, json};
 
 /// A workflow that the server runs, before a test changes it.
@@ -119,6 +119,22 @@ fn a_job_that_fails_says_where_and_why() {
     // Nothing of the failed jobs is left: a retry is a new job.
     connection.ok("task.retry", json!({ "id": id }));
     assert_eq!(connection.wait(id)["state"], "succeeded");
+}
+
+#[test]
+fn a_task_that_was_cancelled_while_it_ran_is_made_by_its_first_retry() {
+    let server = FakeComfyui::start();
+    server.hold();
+    let sandbox = comfy(&server, Some(WORKFLOW), "");
+    let mut connection = sandbox.connect();
+    let id = connection.submit("image.generate", json!({ "prompt": "a cat", "width": 64, "height": 64 }));
+    server.wait_until_held();
+    connection.ok("task.cancel", json!({ "id": id }));
+    eventually("the server has stopped the job", || server.queue().is_empty().then_some(()));
+    server.release();
+    connection.ok("task.retry", json!({ "id": id }));
+    assert_eq!(connection.wait(id)["state"], "succeeded");
+    assert_eq!(server.posts().len(), 2);
 }
 
 #[test]

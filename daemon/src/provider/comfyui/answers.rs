@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 /// Most files of one job that are read.
-const MAX_FILES: usize = 64;
+const MAX_FILES: usize = 4_096;
 
 /// A file that a job has made, as the server names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

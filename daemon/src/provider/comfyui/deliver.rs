@@ -108,13 +108,15 @@ impl ComfyProvider {
             subfolder: "reel".to_owned(),
             kind: "output".to_owned(),
         };
+        // All nodes that save files have the same prefix, so with several of them the names do not tell which file is the result.
+        let workflow = self.workflow_of(&call.work)?;
+        if workflow.saving_nodes() != 1 {
+            return None;
+        }
         let mut spooled = Vec::new();
         match &call.work {
             Work::Image(request) => {
-                let params = &request.params;
-                let workflow =
-                    self.settings.for_image(!params.input_images.is_empty(), params.mask.is_some());
-                let wanted = if workflow.takes("n") { params.n as usize } else { 1 };
+                let wanted = if workflow.takes("n") { request.params.n as usize } else { 1 };
                 for number in 1..=wanted.min(MAX_FILES) {
                     spooled.push(self.fetch(&file(number, "png"), number - 1).await.ok()?);
                 }
@@ -140,13 +142,8 @@ impl ComfyProvider {
     /// Returns the files that are the result.
     fn chosen<'a>(&self, call: &Call, files: &'a [OutFile]) -> Result<Vec<&'a OutFile>, Failure> {
         let (workflow, extensions, what) = match &call.work {
-            Work::Image(request) => {
-                let params = &request.params;
-                let workflow =
-                    self.settings.for_image(!params.input_images.is_empty(), params.mask.is_some());
-                (Some(workflow), &PICTURES[..], "picture")
-            }
-            Work::Video(_) => (self.settings.video.as_ref(), &VIDEOS[..], "video"),
+            Work::Image(_) => (self.workflow_of(&call.work), &PICTURES[..], "picture"),
+            Work::Video(_) => (self.workflow_of(&call.work), &VIDEOS[..], "video"),
         };
         let fits = |file: &&OutFile| {
             let is_output = workflow.is_none_or(|workflow| workflow.is_output(&file.node));
@@ -188,7 +185,8 @@ impl ComfyProvider {
             if missed.status == Some(reqwest::StatusCode::NOT_FOUND) {
                 return Err(Missed::Gone);
             }
-            if tried >= TRIES {
+            // A file that is too large is so the next time, too.
+            if tried >= TRIES || missed.is_gone(Duration::ZERO) {
                 return Err(Missed::Unfetched(missed.reason));
             }
             sleep(pause).await;

@@ -70,6 +70,8 @@ impl ComfyProvider {
             let age = Timestamp::now().since(begun);
             let wait = match self.look(&ticket.id).await {
                 Ok(Seen::Ended(Ended::Done(files))) => return Ok(Followed::Made(files)),
+                // A person allowed to run the job again after it was interrupted, such as by a cancel of the same task.
+                Ok(Seen::Ended(Ended::Interrupted)) if ticket.ask_if_gone => return Ok(Followed::Nowhere),
                 Ok(Seen::Ended(ended)) => {
                     // The next attempt must not find this job again.
                     let _ = call.jobs.remember(None).await;

@@ -18,6 +18,7 @@ use super::{
     refusal,
     server::{Ask, Unanswered},
     values::{of_image, of_video},
+    workflow::Workflow,
 };
 use crate::{
     domain::{Class, Failure},
@@ -132,9 +133,7 @@ impl ComfyProvider {
                 }
             }
             // A proxy may have passed the workflow on.
-            StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
-                Ok(ticket.clone())
-            }
+            status if may_have_passed_it_on(status) => Ok(ticket.clone()),
             status => {
                 let key = self.core.key().await.unwrap_or_default();
                 let class = match status.as_u16() {
@@ -177,25 +176,27 @@ impl ComfyProvider {
     }
 
     fn needs_checkpoint(&self, call: &Call) -> bool {
-        match &call.work {
+        self.workflow_of(&call.work).is_some_and(ComfySettings::is_shipped)
+    }
+
+    /// Returns the workflow that makes this. None if there is none, which is so only for videos.
+    pub(super) fn workflow_of(&self, work: &Work) -> Option<&Workflow> {
+        match work {
             Work::Image(request) => {
                 let params = &request.params;
-                let workflow =
-                    self.settings.for_image(!params.input_images.is_empty(), params.mask.is_some());
-                ComfySettings::is_shipped(workflow)
+                Some(self.settings.for_image(!params.input_images.is_empty(), params.mask.is_some()))
             }
-            Work::Video(_) => false,
+            Work::Video(_) => self.settings.video.as_ref(),
         }
     }
 
     async fn first_checkpoint(&self) -> Result<String, Failure> {
         let name = &self.core.config.name;
-        let reply = self.ask(Ask::get(&["object_info", "CheckpointLoaderSimple"]), || ()).await;
-        let reply = reply.map_err(|unanswered| self.unanswered(unanswered))?;
-        let info = reply.json();
-        let info = info.get("CheckpointLoaderSimple").unwrap_or(&Value::Null);
-        let names = super::answers::choices(info, "ckpt_name").unwrap_or_default();
-        names.first().map(|name| (*name).to_owned()).ok_or_else(|| {
+        let names = self.checkpoints().await.map_err(|reason| {
+            let message = format!("{name} does not list its checkpoints: {}", shown(&reason, None));
+            Failure::new(Class::Transient(None), message, "the task is tried again")
+        })?;
+        names.into_iter().next().ok_or_else(|| {
             let message = format!("{name} has no checkpoint for the default workflow");
             let hint =
                 format!("put one into its folder models/checkpoints, or set providers.{name}.workflow");
@@ -211,18 +212,12 @@ impl ComfyProvider {
         names: &[String],
         prefix: &str,
     ) -> Result<Map<String, Value>, String> {
-        match &call.work {
-            Work::Image(request) => {
-                let params = &request.params;
-                let workflow =
-                    self.settings.for_image(!params.input_images.is_empty(), params.mask.is_some());
-                Ok(workflow.fill(&of_image(workflow, request, model, names)?, prefix))
-            }
-            Work::Video(request) => {
-                let workflow = self.settings.video.as_ref().ok_or("it has no video_workflow")?;
-                Ok(workflow.fill(&of_video(workflow, request, model, names)?, prefix))
-            }
-        }
+        let workflow = self.workflow_of(&call.work).ok_or("it has no video_workflow")?;
+        let values = match &call.work {
+            Work::Image(request) => of_image(workflow, request, model, names)?,
+            Work::Video(request) => of_video(workflow, request, model, names)?,
+        };
+        Ok(workflow.fill(&values, prefix))
     }
 
     fn no_place(&self, why: &str) -> Failure {
@@ -297,6 +292,12 @@ fn new_id() -> String {
     let hex = hasher.finalize().to_hex();
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-4{}-8{}-{}", part(0, 8), part(8, 12), part(12, 15), part(15, 18), part(18, 30))
+}
+
+/// Whether an answer may be of a proxy that has passed the workflow on. ComfyUI itself answers 500 and 503 to what it did not take.
+fn may_have_passed_it_on(status: StatusCode) -> bool {
+    status == StatusCode::REQUEST_TIMEOUT
+        || (status.is_server_error() && ![500, 503].contains(&status.as_u16()))
 }
 
 #[cfg(test)]

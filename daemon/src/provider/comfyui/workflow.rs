@@ -116,6 +116,12 @@ impl Workflow {
         &self.nodes
     }
 
+    /// Returns the number of nodes that save files.
+    pub fn saving_nodes(&self) -> usize {
+        let saves = |node: &&Value| node.pointer("/inputs/filename_prefix").is_some_and(Value::is_string);
+        self.nodes.values().filter(saves).count()
+    }
+
     /// Whether the files of this node belong to the result.
     pub fn is_output(&self, node: &str) -> bool {
         self.outputs.is_empty() || self.outputs.contains(node)

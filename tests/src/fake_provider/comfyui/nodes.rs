@@ -28,6 +28,8 @@ pub(super) fn info(class: &str, switches: &Switches) -> Option<Value> {
         "ImageScale" => json!({ "image": ["IMAGE"], "width": number(16_384), "height": number(16_384) }),
         "RepeatLatentBatch" => json!({ "samples": ["LATENT"], "amount": number(64) }),
         "SetLatentNoiseMask" => json!({ "samples": ["LATENT"], "mask": ["MASK"] }),
+        "MaskToImage" => json!({ "mask": ["MASK"] }),
+        "ImageToMask" => json!({ "image": ["IMAGE"], "channel": [["red", "green", "blue", "alpha"]] }),
         "SaveImage" | "SaveNowhere" | "PreviewImage" => json!({ "images": ["IMAGE"] }),
         "SaveVideo" | "SaveWEBM" => json!({ "filename_prefix": ["STRING", {}] }),
         "EmptyImage" => {
