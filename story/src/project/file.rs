@@ -243,7 +243,8 @@ impl ProjectFile {
         self.project.story = Some(file);
     }
 
-    fn take_shots(&mut self) -> ArrayOfTables {
+    /// Takes the tables of the shots out of the document. The caller must insert them again.
+    pub(super) fn take_shots(&mut self) -> ArrayOfTables {
         self.take("shots")
     }
 

@@ -1,7 +1,7 @@
 //! The project file: the storyboard of a film, which a person may edit before the film is made.
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
-//! `new_file` writes the file of a new project. `file` and `settings` change an existing file and preserve its comments and order. `align` matches
+//! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `align` matches
 //! the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, and `request` what is requested from
 //! providers.
 
@@ -17,6 +17,7 @@ mod new_file;
 mod read;
 mod request;
 mod settings;
+mod shot_settings;
 
 pub use self::{
     file::{ProjectFile, Resplit, TextChange},
@@ -27,6 +28,7 @@ pub use self::{
     new_file::new_file,
     read::{ProjectError, read_json, read_toml},
     settings::{Setting, SettingChange},
+    shot_settings::ShotSetting,
 };
 pub(crate) use self::{
     ids::scene_id,

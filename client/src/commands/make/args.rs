@@ -51,6 +51,9 @@ pub struct Args {
     /// About how many shots a language model shall make [default: as many as the story needs].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2000))]
     pub shots: Option<u32>,
+    /// Which shots are videos made from their pictures: none, all, or these ones besides those that are already.
+    #[arg(long, value_name = "none|all|ID,…", value_parser = clips)]
+    pub clips: Option<Clips>,
     /// Music under the voices.
     #[arg(long, value_name = "FILE")]
     pub music: Option<PathBuf>,
@@ -96,6 +99,17 @@ pub enum Split {
     Rules,
     /// A language model, which groups the sentences into shots and describes their pictures.
     Llm,
+}
+
+/// The shots that are made as clips.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clips {
+    /// No shot.
+    None,
+    /// Each shot that does not show a clip of the user's own.
+    All,
+    /// The shots with these ids. The others stay as they are.
+    Shots(Vec<String>),
 }
 
 /// The last stage of a run.
@@ -179,6 +193,20 @@ fn speaker(text: &str) -> Result<(String, String), String> {
             Ok((name.trim().to_owned(), voice.trim().to_owned()))
         }
         _ => Err("a speaker is NAME=VOICE, such as giant=en-2".to_owned()),
+    }
+}
+
+fn clips(text: &str) -> Result<Clips, String> {
+    match text.trim() {
+        "none" => Ok(Clips::None),
+        "all" => Ok(Clips::All),
+        ids => {
+            let ids: Vec<String> = ids.split(',').map(|id| id.trim().to_owned()).collect();
+            if ids.iter().any(String::is_empty) {
+                return Err("write none, all, or ids of shots such as a3,a4".to_owned());
+            }
+            Ok(Clips::Shots(ids))
+        }
     }
 }
 

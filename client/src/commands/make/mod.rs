@@ -1,7 +1,8 @@
 //! `reel make`: makes a film from a story.
 //!
-//! `args` defines the options; `redo` checks `--redo`, and `names` the names of styles, voices and speakers. `story_paths` derives the paths of a
-//! story's files. `direct` has a language model make the storyboard. `storyboard` reads the project file or makes it from the story, and `outline` prints it. `downgrades` warns about worse results,
+//! `args` defines the options; `redo` checks `--redo`, `shot_flags` applies the options that set a field of single shots, and `names` checks the names
+//! of styles, voices and speakers. `story_paths` derives the paths of a story's files. `direct` has a language model make the storyboard. `storyboard`
+//! reads the project file or makes it from the story, and `outline` prints it. `downgrades` warns about worse results,
 //! `media` copies own files into the daemon's store, and `submit` submits the task. `watch` follows it and shows progress on a `screen`, which `stages`
 //! counts for. `report` reads the results, `deliver` writes them next to the story, `gone` removes the copies of removed shots, `held` cancels steps
 //! that only wait for a held task, and `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it,
@@ -25,6 +26,7 @@ mod read_file;
 mod redo;
 mod report;
 mod screen;
+mod shot_flags;
 mod stages;
 mod stale;
 mod state;
@@ -121,11 +123,7 @@ fn check_ids(args: &Args, project: &Project) -> Result<(), Failure> {
     let named = args.only.iter().chain(args.redo.iter().map(|redo| &redo.id));
     for id in named {
         if !project.shots.iter().any(|shot| shot.id == *id) {
-            let mut known: Vec<&str> = project.shots.iter().take(10).map(|shot| shot.id.as_str()).collect();
-            if project.shots.len() > known.len() {
-                known.push("…");
-            }
-            return Err(Failure::usage(format!("there is no shot {id}; the shots are {}", known.join(", "))));
+            return Err(shot_flags::no_shot(id, project));
         }
     }
     Ok(())
@@ -196,6 +194,9 @@ fn say_written(output: Output, storyboard: &Storyboard, paths: &StoryPaths, is_w
         let before =
             if edit.before.is_empty() { String::new() } else { format!(" (it was {})", edit.before) };
         output.note(&format!("set {} = {} in {path}{before}", edit.field, edit.after));
+    }
+    for words in &storyboard.shot_edits {
+        output.note(&format!("{words} in {path}"));
     }
     if storyboard.is_new() && is_written {
         output.note(&format!("wrote {path}; change what you like there"));

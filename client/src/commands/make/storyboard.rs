@@ -12,6 +12,7 @@ use reel_story::{
 use super::{
     Args,
     read_file::{missing, read_bytes, read_project, read_stdin},
+    shot_flags,
     state::{FormerSplit, State},
     story_paths::{StoryPaths, is_stdin},
 };
@@ -37,6 +38,8 @@ pub struct Storyboard {
     pub is_story_changed: bool,
     /// The changes that the options made to an existing project.
     pub edits: Vec<SettingChange>,
+    /// The changes that the options made to single shots, each as a message without the name of the file.
+    pub shot_edits: Vec<String>,
     /// The result of `--resplit`, if it was given.
     pub resplit: Option<Resplit>,
     /// The result of the split, if this run split the story.
@@ -82,10 +85,21 @@ impl Storyboard {
             is_story_changed = false;
         }
         let edits = settings(args, paths)?.iter().filter_map(|setting| file.set(setting)).collect();
+        let shot_edits = shot_flags::apply(args, &mut file)?;
         let text = file.to_string();
         // The options may contradict other settings of the file.
         let project = ProjectFile::parse(&text).map_err(|error| bad(error.to_string()))?.project().clone();
-        Ok(Self { project, text, former: Some(former), assigned, is_story_changed, edits, resplit, split })
+        Ok(Self {
+            project,
+            text,
+            former: Some(former),
+            assigned,
+            is_story_changed,
+            edits,
+            shot_edits,
+            resplit,
+            split,
+        })
     }
 
     fn of_story(
@@ -109,6 +123,7 @@ impl Storyboard {
         for setting in settings(args, paths)? {
             file.set(&setting);
         }
+        let shot_edits = shot_flags::apply(args, &mut file)?;
         Ok(Self {
             project: file.project().clone(),
             text: file.to_string(),
@@ -116,6 +131,7 @@ impl Storyboard {
             assigned: 0,
             is_story_changed: false,
             edits: Vec::new(),
+            shot_edits,
             resplit: None,
             split: Some(split),
         })
