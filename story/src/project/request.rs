@@ -33,18 +33,20 @@ impl Project {
         parts.join(". ")
     }
 
-    /// Returns the characters whose sheets are made: those with a look and without a sheet of their own that several of these shots show in a picture that
-    /// is made.
+    /// Returns the characters whose sheets are made: those with a look and without a sheet of their own that one of these shots shows, and that
+    /// several shots of the project show in a picture that is made. So a picture is the same whichever of the shots a run is about.
     pub fn sheets<'a>(&'a self, shots: &[&Shot]) -> Vec<&'a Character> {
         if !self.video.sheets {
             return Vec::new();
         }
         let is_drawn = |shot: &&&Shot| shot.picture_file.is_empty() && shot.clip_file.is_empty();
-        let shown =
-            |id: &String| shots.iter().filter(is_drawn).filter(|shot| shot.characters.contains(id)).count();
+        let shown = |shots: &[&Shot], id: &String| {
+            shots.iter().filter(is_drawn).filter(|shot| shot.characters.contains(id)).count()
+        };
+        let all: Vec<&Shot> = self.shots.iter().collect();
         let characters =
             self.characters.iter().filter(|one| !one.look.trim().is_empty() && one.sheet.is_empty());
-        characters.filter(|one| shown(&one.id) >= SHEET_SHOTS).collect()
+        characters.filter(|one| shown(shots, &one.id) > 0 && shown(&all, &one.id) >= SHEET_SHOTS).collect()
     }
 
     /// Returns the prompt of a character's sheet. It has the style if `names_style` is true.

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use reel_protocol::{StoryPart, StoryRedo, StoryStage};
 use reel_story::project::{self, FrameSize, Setting, Subtitles};
 
+/// Most takes of a shot in one run. Each is paid for.
+const MOST_TAKES: u64 = 16;
+
 const EXAMPLES: &str = "Examples:
   reel make story.txt -o film.mp4
   reel make story.txt --until storyboard           writes story.reel.toml, in which you can change everything
@@ -54,6 +57,13 @@ pub struct Args {
     /// Which shots are videos made from their pictures: none, all, or these ones besides those that are already.
     #[arg(long, value_name = "none|all|ID,…", value_parser = clips)]
     pub clips: Option<Clips>,
+    /// Make this number of pictures of a shot, such as a3=4, to choose from; join no film.
+    #[arg(long, value_name = "ID=N", value_parser = takes,
+        conflicts_with_all = ["take", "until", "review", "only", "redo", "dry_run"])]
+    pub takes: Vec<(String, u64)>,
+    /// Choose a picture that --takes made, such as a3=2.
+    #[arg(long, value_name = "ID=K", value_parser = take)]
+    pub take: Vec<(String, u64)>,
     /// Music under the voices.
     #[arg(long, value_name = "FILE")]
     pub music: Option<PathBuf>,
@@ -194,6 +204,23 @@ fn speaker(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("a speaker is NAME=VOICE, such as giant=en-2".to_owned()),
     }
+}
+
+fn takes(text: &str) -> Result<(String, u64), String> {
+    let (id, count) = take(text).map_err(|_| "write ID=N, such as a3=4".to_owned())?;
+    if (1..=MOST_TAKES).contains(&count) {
+        Ok((id, count))
+    } else {
+        Err(format!("1 to {MOST_TAKES} takes of a shot are possible"))
+    }
+}
+
+fn take(text: &str) -> Result<(String, u64), String> {
+    let parsed = text.split_once('=').and_then(|(id, number)| {
+        let (id, number) = (id.trim().to_owned(), number.trim().parse::<u32>().ok()?);
+        (!id.is_empty()).then_some((id, u64::from(number)))
+    });
+    parsed.ok_or_else(|| "write ID=K, such as a3=2".to_owned())
 }
 
 fn clips(text: &str) -> Result<Clips, String> {

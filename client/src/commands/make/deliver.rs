@@ -116,6 +116,38 @@ pub async fn deliver(
     Ok(delivery)
 }
 
+/// Writes the pictures of steps to the directory of the copies, each under its stem. Returns the path of each picture, None for a step without one, and
+/// the files that were kept because the user changed them.
+pub async fn deliver_pictures(
+    session: &Session,
+    pictures: &[(String, &StepReport)],
+    paths: &StoryPaths,
+    state: &mut State,
+    own: &BTreeSet<PathBuf>,
+    is_forced: bool,
+) -> Result<(Vec<Option<PathBuf>>, Vec<PathBuf>), Failure> {
+    let (mut found, mut kept, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for (stem, step) in pictures {
+        let Some(output) = output_of(step) else {
+            found.push(None);
+            continue;
+        };
+        let path = paths.copies.join(format!("{stem}.{}", naming::extension(&output.media_type)));
+        found.push(Some(path.clone()));
+        if is_there(&path, output.digest, state) {
+            continue;
+        }
+        let is_own = fs::canonicalize(&path).is_ok_and(|path| own.contains(&path));
+        if is_own || save::is_taken(&path) && !state.is_ours(&path) && !is_forced {
+            kept.push(path);
+        } else {
+            wanted.push(PendingFile { output, path });
+        }
+    }
+    write(session, &wanted, paths, state, is_forced).await?;
+    Ok((found, kept))
+}
+
 /// Whether the file has these bytes already. If so, it is added to the state, so that a lost state file recovers this knowledge.
 fn is_there(path: &Path, digest: Digest, state: &mut State) -> bool {
     let is_there = digest_of(path) == Some(digest);

@@ -235,7 +235,6 @@ impl<'a> Setting<'a> {
         let params = SpeechParams {
             voice: self.project.voice_name(shot).filter(|_| !self.has_draft_voices).map(str::to_owned),
             language: self.language.clone(),
-            sample: sample(shot),
             ..SpeechParams::new(shot.narration())
         };
         let provider = self.has_draft_voices.then(|| DRAFT.to_owned());

@@ -24,8 +24,10 @@ pub fn remove_copies(
     let mut removed = 0;
     for entry in fs::read_dir(&paths.copies).into_iter().flatten().flatten() {
         let path = entry.path();
-        let is_of_gone =
-            path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| gone.contains(stem));
+        let is_of_gone = path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| {
+            // A take is named after its shot.
+            gone.contains(stem) || stem.split_once("-take-").is_some_and(|(shot, _)| gone.contains(shot))
+        });
         let is_named = fs::canonicalize(&path).is_ok_and(|path| own.contains(&path));
         if is_of_gone && !is_named && state.is_ours(&path) && fs::remove_file(&path).is_ok() {
             state.forget(&path);

@@ -5,7 +5,7 @@
 //! reads the project file or makes it from the story, and `outline` prints it. `downgrades` warns about worse results,
 //! `media` copies own files into the daemon's store, and `submit` submits the task. `watch` follows it and shows progress on a `screen`, which `stages`
 //! counts for. `report` reads the results, `deliver` writes them next to the story, `gone` removes the copies of removed shots, `held` cancels steps
-//! that only wait for a held task, and `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it,
+//! that only wait for a held task, and `takes` makes several pictures of a shot to choose from. `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it,
 //! `stale` finds out what was made again, and why. `pack` writes the pages and the narration (`page`, `wav`) that show a story without a film.
 
 mod args;
@@ -34,6 +34,7 @@ mod story_paths;
 mod storyboard;
 mod submit;
 mod summary;
+mod takes;
 mod trouble;
 mod watch;
 mod wav;
@@ -65,6 +66,7 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     let storyboard = Storyboard::open(&args, &paths, &state, directed)?;
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
+    takes::check(&args, &storyboard.project)?;
     names::check(context, &args, &storyboard).await?;
     media::check(&storyboard.project, paths.directory())?;
     if let Some(damage) = damage {
@@ -76,7 +78,7 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
         let outline = Outline::of(&storyboard, &paths, false)?;
         return dry_run::run(context, &args, &paths, &storyboard, &outline).await;
     }
-    if until.is_none() && args.only.is_empty() {
+    if until.is_none() && args.only.is_empty() && args.takes.is_empty() {
         let has_subtitles = !storyboard.project.video.subtitles.is_empty();
         deliver::check(&paths, has_subtitles, &state, args.force)?;
     }
@@ -102,6 +104,9 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     }
     deliver::check_copies(&paths)?;
     let work = Work { args: &args, paths: &paths, storyboard: &storyboard, until };
+    if !args.takes.is_empty() {
+        return takes::make(context, &work, &mut state).await;
+    }
     film::make(context, &work, &mut state).await
 }
 

@@ -30,6 +30,14 @@ pub fn apply(args: &Args, file: &mut ProjectFile) -> Result<Vec<String>, Failure
             said.push(format!("set clip = {is_wanted} for {}", listed(&changed)));
         }
     }
+    for (id, sample) in &args.take {
+        if !file.project().shots.iter().any(|shot| shot.id == *id) {
+            return Err(no_shot(id, file.project()));
+        }
+        if file.set_shot(id, ShotSetting::Sample(*sample)) {
+            said.push(format!("set sample = {sample} for {id}"));
+        }
+    }
     Ok(said)
 }
 

@@ -40,7 +40,6 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
             ("text", shot.narration().to_owned()),
             ("voice", project.voice_name(shot).unwrap_or_default().to_owned()),
             ("language", video.language.clone()),
-            ("sample", shot.sample.to_string()),
             ("own file", shot.voice_file.clone()),
         ]),
         StoryPart::Picture => inputs([

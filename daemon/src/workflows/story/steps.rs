@@ -84,7 +84,6 @@ impl Story {
         let params = SpeechParams {
             voice: self.spec.project.voice_name(shot).filter(|_| !is_draft).map(str::to_owned),
             language: self.language.clone(),
-            sample: sample(shot),
             ..SpeechParams::new(shot.narration())
         };
         let step = self.step("voice", shot, "voice.speak", &params, Some(StoryPart::Voice));
