@@ -11,6 +11,8 @@ use super::tone::{Tone, WHITE, hex};
 const MIN_SLATE_SIDE: u32 = 200;
 /// Most of a panel's height that the caption band may take, as a fraction.
 const MAX_BAND_SHARE: f32 = 0.32;
+/// Part of each side that a camera move over a picture may leave out of view, as a fraction: a pan begins with 0.173 of the picture beyond one edge.
+const CAMERA_MARGIN: f32 = 0.18;
 
 /// The layout of a panel and its rasterised text, before the picture is painted.
 pub struct Frame {
@@ -79,7 +81,7 @@ impl Frame {
         let picture = self.picture();
         let accent = palette.glow.mix(palette.lamp, 0.3);
         if self.band == 0 {
-            return self.stamp(sheet, picture);
+            return self.stamp(sheet, safe_area(picture));
         }
         let rule = Region {
             left: self.border,
@@ -98,7 +100,7 @@ impl Frame {
         self.stamp(sheet, picture);
     }
 
-    /// Draws the word DRAFT in the top right corner of the picture.
+    /// Draws the word DRAFT in the top right corner of the region.
     fn stamp(&self, sheet: &mut Sheet, picture: Region) {
         let (aside, above) = (self.mark.height / 2, self.mark.height / 8);
         let gap = self.mark.height / 2;
@@ -108,6 +110,18 @@ impl Frame {
         let tag = Region { left, top: picture.top + gap.min(picture.height / 6), width, height };
         sheet.pill(tag, hex(0x10_12_18), 0.58);
         sheet.letter(&self.mark, tag.left + aside, tag.top + above, hex(0xFF_FF_FF));
+    }
+}
+
+/// Returns the part of the picture that is in view during the whole of each camera move.
+fn safe_area(picture: Region) -> Region {
+    let margin = |side: u32| (side as f32 * CAMERA_MARGIN).ceil() as u32;
+    let (aside, above) = (margin(picture.width), margin(picture.height));
+    Region {
+        left: picture.left + aside,
+        top: picture.top + above,
+        width: picture.width - 2 * aside,
+        height: picture.height - 2 * above,
     }
 }
 
@@ -125,4 +139,48 @@ fn slate_of(panel: &Panel, style: Style) -> String {
         style.name(),
         panel.seed
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{brief::Brief, dice::RequestDigest};
+    use super::*;
+
+    /// Part of each side that the widest camera move leaves out of view: the view has exp(-0.2) of the side, and its middle is 0.1 of that aside.
+    const OUT_OF_VIEW: f64 = 0.1725;
+
+    #[test]
+    fn the_mark_stays_in_view_while_the_camera_moves() {
+        for (width, height) in [(1920, 1080), (1080, 1920), (1080, 1080), (320, 180), (64, 64)] {
+            let panel = Panel {
+                prompt: "a harbour".to_owned(),
+                negative_prompt: None,
+                style: None,
+                width,
+                height,
+                seed: 7,
+                sample: 0,
+                has_caption: false,
+            };
+            let digest = RequestDigest::of(&panel);
+            let brief = Brief::read(&panel.prompt, &digest);
+            let style = Style::named(None);
+            let palette = Palette::new(&brief, style, &mut digest.dice("palette"));
+            let mut sheet = Sheet::new(width, height, [0x80; 3]).unwrap();
+            Frame::plan(&panel, style).letter(&mut sheet, &palette);
+            let whole = Region { left: 0, top: 0, width, height };
+            let mut marked = Vec::new();
+            for (y, row) in sheet.rows_mut(whole).enumerate() {
+                let pixels = row.chunks_exact(3).enumerate();
+                marked.extend(pixels.filter(|(_, pixel)| *pixel != [0x80; 3]).map(|(x, _)| (x, y)));
+            }
+            assert!(!marked.is_empty(), "{width}x{height}");
+            let is_in_view = |at: usize, side: u32| {
+                let (at, side) = (at as f64, f64::from(side));
+                at >= side * OUT_OF_VIEW && at + 1.0 <= side * (1.0 - OUT_OF_VIEW)
+            };
+            let lost = marked.iter().find(|(x, y)| !is_in_view(*x, width) || !is_in_view(*y, height));
+            assert_eq!(lost, None, "{width}x{height}");
+        }
+    }
 }

@@ -39,7 +39,7 @@ use stage::Stage;
 use style::Style;
 
 /// The version of the drawing. It changes whenever the same panel is drawn differently, so cache keys must contain it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Shortest side of a panel, in pixels.
 pub const MIN_SIDE: u32 = 64;
 /// Longest side of a panel, in pixels.
