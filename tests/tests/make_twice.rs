@@ -27,14 +27,16 @@ fn both_runs_succeed_and_nothing_is_requested_twice() {
     for round in 1..=4 {
         let anew = format!("sample = {round}\nscene = ");
         fs::write(tale.project(), project.replace("scene = \"", &format!("{anew}\""))).unwrap();
+        let before = provider.calls();
         provider.hold();
         let children = [tale.begin(&PICTURES), tale.begin(&PICTURES)];
-        provider.wait_for_calls(round * 8 - 6);
+        provider.wait_for_calls(before + 2);
         provider.release();
         for child in children {
             process::finish(child).expect_code(0);
         }
-        assert_eq!(provider.calls(), round * 8);
+        // Another sample makes other pictures. The voices are made in the first round.
+        assert_eq!(provider.calls() - before, if round == 1 { 8 } else { 4 });
         fs::remove_dir_all(tale.path("story.reel")).unwrap();
         fs::remove_file(tale.path(".story.reel-state.json")).unwrap();
     }
@@ -54,5 +56,5 @@ fn files_are_recognized_by_their_bytes_after_the_record_was_lost() {
     fs::write(tale.project(), project.replace("scene = \"", "sample = 1\nscene = \"")).unwrap();
     let ran = tale.make(&PICTURES);
     assert!(!ran.expect_code(0).stderr.contains("changed by hand"), "{}", ran.stderr);
-    assert_eq!(provider.calls(), 16);
+    assert_eq!(provider.calls(), 12, "another sample makes other pictures, and no other voices");
 }
