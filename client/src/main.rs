@@ -14,6 +14,7 @@ mod event_line;
 mod exit;
 mod failure;
 mod given;
+mod help;
 mod inputs;
 mod naming;
 mod output;
@@ -33,7 +34,7 @@ mod why;
 use std::process::ExitCode;
 
 use clap::{
-    Parser as _,
+    FromArgMatches as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -47,7 +48,8 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(refusal) => return answer_refusal(&refusal).into(),
     };

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 /// Returns the commands that `reel --help` lists.
 fn commands(sandbox: &Sandbox) -> Vec<String> {
     let help = sandbox.reel(&["--help"]).expect_code(0).stdout.clone();
-    let section = help.split("Commands:").nth(1).expect("a list of commands");
-    let lines = section.lines().skip(1).take_while(|line| line.starts_with("  "));
+    let groups = help.split("Usage:").nth(1).and_then(|rest| rest.split("Options of every command:").next());
+    let lines = groups.expect("groups of commands").lines().filter(|line| line.starts_with("  "));
     lines
         .filter(|line| !line.starts_with("   "))
         .map(|line| line.split_whitespace().next().unwrap().to_owned())

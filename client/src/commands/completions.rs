@@ -1,9 +1,8 @@
 //! `reel completions`: prints a completion script for a shell.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::{cli::Cli, exit::Exit, failure::Failure, output::Output};
+use crate::{exit::Exit, failure::Failure, help, output::Output};
 
 /// The options of `reel completions`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +20,7 @@ struct Document {
 /// Prints the script.
 pub fn run(output: Output, args: &Args) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "reel", &mut script);
+    clap_complete::generate(args.shell, &mut help::command(), "reel", &mut script);
     if output.is_json {
         output.document(&Document { script: String::from_utf8_lossy(&script).into_owned() })?;
     } else {

@@ -10,14 +10,14 @@ const MOST_TAKES: u64 = 16;
 
 const EXAMPLES: &str = "Examples:
   reel make story.txt -o film.mp4
-  reel make story.txt --until storyboard           writes story.reel.toml, in which you can change everything
+  reel make story.txt --until storyboard           writes story.reel.toml, which you can edit
   reel make story.txt --dry-run                    what it would take, and what it would cost
   reel make story.txt --size 9:16 --voice en-gb
   reel make tale.txt --theme 'a night at sea'      a language model writes the story first
   reel make story.txt --redo a3:picture            another picture for the shot a3
-  reel make story.txt --review                     stops for you to look at the shots, and at the pictures
+  reel make story.txt --review                     stops twice, for you to look at the shots
 
-Run again after a change, it makes only what depends on the change.";
+Run the same command again after a change: it makes only what depends on the change.";
 
 /// The story, and how to make it.
 #[derive(Debug, clap::Args)]
@@ -45,8 +45,9 @@ pub struct Args {
     /// The language of the text, such as en or ja [default: recognised by its characters].
     #[arg(long)]
     pub language: Option<String>,
-    /// Who makes the storyboard [default: llm if a provider of texts is configured, else rules].
-    #[arg(long, value_enum)]
+    /// How the story is split into shots: by rules (offline), or by a language model, which also describes the pictures [default: llm if a provider
+    /// of texts is configured, else rules].
+    #[arg(long, value_enum, value_name = "rules|llm", hide_possible_values = true)]
     pub split: Option<Split>,
     /// Have a language model write the story about this theme; STORY is the file for it.
     #[arg(long, value_name = "TEXT")]
@@ -68,13 +69,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub music: Option<PathBuf>,
     /// Subtitles: drawn into the pictures, a track of the film, only an .srt file, or none [default: burn].
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "burn|track|srt|none", hide_possible_values = true)]
     pub subtitles: Option<SubtitleForm>,
-    /// How one shot changes to the next [default: dissolve].
-    #[arg(long, value_enum)]
+    /// How one shot changes to the next: with a cut, or by fading into it [default: dissolve].
+    #[arg(long, value_enum, value_name = "cut|dissolve", hide_possible_values = true)]
     pub transition: Option<Transition>,
-    /// Where to stop; storyboard writes the project file, in which the shots can be changed.
-    #[arg(long, value_enum)]
+    /// Stop after this stage: storyboard (the project file, in which you can change the shots), voices, pictures or clips.
+    #[arg(long, value_enum, value_name = "STAGE", hide_possible_values = true)]
     pub until: Option<Stage>,
     /// Work on these shots only, and join no film.
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]

@@ -23,11 +23,16 @@ const SERVICES: [&str; 4] = ["image", "text", "voice", "video"];
 /// Largest key that is read from stdin, in bytes.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
 
+const EXAMPLES: &str = "Examples:
+  reel providers add
+  reel providers add --preset openai
+  reel providers add narrator --kind command --definition espeak-ng
+  reel providers add studio --kind openai --base-url https://api.openai.com/v1 \\
+      --key-env OPENAI_API_KEY --model image=gpt-image-2";
+
 /// The provider to add.
 #[derive(Debug, Default, clap::Args)]
-#[command(
-    after_help = "Examples:\n  reel providers add\n  reel providers add --preset openai\n  reel providers add studio --kind openai --base-url https://api.openai.com/v1 --key-env OPENAI_API_KEY --model image=gpt-image-2\n  reel providers add narrator --kind command --definition espeak-ng"
-)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The provider's name: letters a to z, digits, - and _ [default: the preset's name].
     pub name: Option<String>,
