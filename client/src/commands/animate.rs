@@ -186,11 +186,14 @@ fn with_true_ending(context: &Context, destination: Destination, task: &TaskView
         return destination;
     }
     let plain = path.with_extension(sent);
-    // `--force` allows to replace the file that was named, and not another one.
+    // With `--force`, only the file that was named is replaced.
     let mut names =
         std::iter::once(plain.clone()).chain((2..).map(|number| naming::numbered(&plain, number)));
     let path = names.find(|path| !save::is_taken(path)).unwrap_or(plain);
-    context.output.warn(&format!("the provider sent another form: the file is {}", table::path(&path)));
+    context.output.warn(&format!(
+        "the provider sent another video format, so the file is named {}",
+        table::path(&path)
+    ));
     Destination::File(path)
 }
 

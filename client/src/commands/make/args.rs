@@ -115,7 +115,7 @@ pub enum Split {
 /// The shots that are made as clips.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Clips {
-    /// No shot.
+    /// No shot is made as a clip.
     None,
     /// Each shot that does not show a clip of the user's own.
     All,

@@ -38,7 +38,7 @@ pub struct PageShot {
 /// A line about a part of a shot.
 #[derive(Debug, Clone)]
 pub struct PageNote {
-    /// The line.
+    /// The words of the line.
     pub text: String,
     /// Whether it says that something is missing.
     pub is_trouble: bool,
@@ -89,9 +89,9 @@ show();
 /// A character or place on a page.
 #[derive(Debug, Clone)]
 pub struct PageCast {
-    /// Its name.
+    /// The name of the character or place.
     pub name: String,
-    /// Its appearance.
+    /// The appearance, as words of a prompt.
     pub look: String,
     /// The name of the file of its sheet.
     pub picture: Option<String>,
