@@ -35,7 +35,10 @@ impl Cast {
     pub fn add(&mut self, answer: &Map<String, Value>, characters: &str, places: &str) {
         for found in objects(answer, characters) {
             let (name, look) = (text(found, "name"), text(found, "look"));
-            let id = slug(&text(found, "id")).or_else(|| slug(&name));
+            let number = self.characters.len() + 1;
+            let id = slug(&text(found, "id"))
+                .or_else(|| slug(&name))
+                .or_else(|| (!name.is_empty()).then(|| format!("character-{number}")));
             let Some(id) = id.filter(|id| id != crate::project::NARRATOR) else { continue };
             let aliases: Vec<String> = found
                 .get("aliases")
@@ -65,7 +68,11 @@ impl Cast {
             let Some(id) = slug(&text(found, "id")) else { continue };
             let is_known = self.place(&id).is_some() || self.characters.iter().any(|one| one.id == id);
             if !is_known && self.places.len() < MOST {
-                self.places.push(Place { id, look: clipped(&text(found, "look"), LONGEST_LOOK) });
+                self.places.push(Place {
+                    id,
+                    look: clipped(&text(found, "look"), LONGEST_LOOK),
+                    sheet: String::new(),
+                });
             }
         }
     }
@@ -84,7 +91,8 @@ impl Cast {
 
     /// Returns the character with this id, or with this name.
     pub fn character(&self, word: &str) -> Option<&Character> {
-        let id = slug(word)?;
+        // A name without letters of ASCII is no id, and may still be known.
+        let id = slug(word).unwrap_or_default();
         let by_id = self.characters.iter().find(|character| character.id == id);
         by_id.or_else(|| {
             let word = word.trim().to_lowercase();
@@ -149,17 +157,24 @@ mod tests {
                 { "id": "The Giant!", "name": "the Giant", "aliases": ["Goliath"], "look": "huge" },
                 { "id": "giant-2", "name": "The Giant", "look": "small" },
                 { "id": "narrator", "name": "me", "look": "" },
+                { "name": "林", "look": "grey hair" },
                 { "name": "林" },
+                { "look": "nobody" },
                 "nonsense",
             ],
             "places": [{ "id": "garden", "look": "walled" }, { "id": "garden", "look": "other" }, { "id": "the-giant", "look": "" }],
         });
         cast.add(answer.as_object().unwrap(), "characters", "places");
-        assert_eq!(cast.characters.len(), 1);
+        let ids: Vec<_> = cast.characters.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["the-giant", "character-2"]);
+        assert_eq!(cast.character("林").unwrap().look, "grey hair");
         assert_eq!(cast.character("goliath").unwrap().id, "the-giant");
         assert_eq!(cast.character("the-giant").unwrap().look, "huge");
         assert!(cast.character("dwarf").is_none());
-        assert_eq!(cast.places, [Place { id: "garden".to_owned(), look: "walled".to_owned() }]);
+        assert_eq!(
+            cast.places,
+            [Place { id: "garden".to_owned(), look: "walled".to_owned(), sheet: String::new() }]
+        );
     }
 
     #[test]

@@ -3,17 +3,17 @@
 //! The model never returns the text of the story. Its sentences are numbered, and the model groups the numbers into shots and describes a picture
 //! for each. So whatever it answers, no character of the story is lost or changed.
 //!
-//! [`Director::walk`] is a pure function of the answers so far: it returns the next request, or the storyboard. `cast` asks for characters and places in
+//! [`Director::next`] is a pure function of the answers so far: it returns the next request, or the storyboard. `cast` asks for characters and places in
 //! windows of the story, `chunk` for the shots of at most 60 sentences at a time. An answer with errors is returned to the model with their list, a
 //! cut one is asked for in halves, and what still fails is divided by the rules of `split`. The number of requests has a bound.
 
 mod board;
 mod cast;
 mod check;
+mod conversation;
 mod numbered;
 mod parse;
 mod prompts;
-mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -22,15 +22,15 @@ use std::ops::Range;
 use self::{
     board::Board,
     cast::Cast,
+    conversation::{Conversation, Stop},
     numbered::Numbered,
     parse::NoObject,
-    talk::{Stop, Talk},
 };
 use crate::{SplitStory, project::Character, split};
 
 pub use self::{
     board::{ChunkReport, Storyboard},
-    talk::{Answer, Ask, Message},
+    conversation::{Answer, Message, Request},
 };
 
 /// Most sentences in one request for shots. With more, models lose count.
@@ -51,7 +51,7 @@ const LONGEST_QUOTED: usize = 12_000;
 /// What the storyboard is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// A story.
+    /// The whole text of a story.
     Text(String),
     /// A theme, about which the model first writes the story.
     Theme(String),
@@ -72,9 +72,9 @@ pub struct Director {
 
 /// Where the work stands after the answers so far.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Walk {
+pub enum Next {
     /// This must be asked next.
-    Ask(Box<Ask>),
+    Request(Box<Request>),
     /// The request with this name failed for a reason that another request would meet too, so the work ends here.
     Failed(String),
     /// The story has no text to speak. The field says why.
@@ -83,9 +83,9 @@ pub enum Walk {
     Done(Box<Storyboard>),
 }
 
-/// Why a part of the storyboard is not there.
+/// Why an answer of the model cannot be used.
 enum Flaw {
-    /// The answer was cut.
+    /// The answer ends in the middle.
     Cut,
     /// The answer has these errors.
     Errors(Vec<String>),
@@ -94,23 +94,14 @@ enum Flaw {
 impl Director {
     /// Returns what comes after the answers so far. `answer` returns the answer to the request with that name; None if it was not asked yet. Equal answers
     /// always lead to the same next request.
-    pub fn walk(&self, answer: &dyn Fn(&str) -> Option<Answer>) -> Walk {
-        let mut talk = Talk::new(answer);
-        match self.direct(&mut talk) {
-            Ok(Ok(storyboard)) => Walk::Done(Box::new(storyboard)),
-            Ok(Err(why)) => Walk::NoStory(why),
-            Err(Stop::Ask(ask)) => Walk::Ask(ask),
-            Err(Stop::Failed(name)) => Walk::Failed(name),
+    pub fn next(&self, answer: &dyn Fn(&str) -> Option<Answer>) -> Next {
+        let mut conversation = Conversation::new(answer);
+        match self.direct(&mut conversation) {
+            Ok(Ok(storyboard)) => Next::Done(Box::new(storyboard)),
+            Ok(Err(why)) => Next::NoStory(why),
+            Err(Stop::Request(request)) => Next::Request(request),
+            Err(Stop::Failed(name)) => Next::Failed(name),
         }
-    }
-
-    /// Returns the most requests that a story of this many sentences and characters can need.
-    pub const fn most_requests(sentences: usize, characters: usize) -> usize {
-        // The story, a request whose schema is refused, and the windows. A window has at least one character in two of its size.
-        let windows = 1 + characters / (WINDOW / 2);
-        // A chunk is asked for three times, and so is each of its halves, quarters and eighths. A chunk has at least half of its sentences.
-        let chunks = 1 + sentences / (CHUNK / 2);
-        2 + windows * ATTEMPTS + chunks * 15 * ATTEMPTS
     }
 
     /// Returns how many requests are expected, if each is answered well. The story about a theme is not known yet, so it counts as a short one.
@@ -125,10 +116,10 @@ impl Director {
         }
     }
 
-    fn direct(&self, talk: &mut Talk<'_>) -> Result<Result<Storyboard, String>, Stop> {
+    fn direct(&self, conversation: &mut Conversation<'_>) -> Result<Result<Storyboard, String>, Stop> {
         let (text, written) = match &self.source {
             Source::Text(text) => (text.clone(), None),
-            Source::Theme(theme) => match self.written(talk, theme)? {
+            Source::Theme(theme) => match self.written(conversation, theme)? {
                 Ok(story) => (story.clone(), Some(story)),
                 Err(why) => return Ok(Err(why)),
             },
@@ -139,24 +130,28 @@ impl Director {
         };
         let numbered = Numbered::of(&story, self.language.as_deref());
         let mut board = Board::new(Cast::given(&self.characters), written);
-        Self::cast(talk, &numbered, &mut board)?;
+        Self::cast(conversation, &numbered, &mut board)?;
         for (number, chunk) in (1..).zip(numbered.windows(CHUNK, |_| 1)) {
-            self.chunk(talk, &numbered, &mut board, &format!("shots/{number}"), chunk)?;
+            self.chunk(conversation, &numbered, &mut board, &format!("shots/{number}"), chunk)?;
         }
         Ok(Ok(board.finished(&numbered)))
     }
 
     /// Returns the story that the model wrote. The inner error says why there is none.
-    fn written(&self, talk: &mut Talk<'_>, theme: &str) -> Result<Result<String, String>, Stop> {
+    fn written(
+        &self,
+        conversation: &mut Conversation<'_>,
+        theme: &str,
+    ) -> Result<Result<String, String>, Stop> {
         let request = prompts::story_request(theme, self.language.as_deref(), self.shots);
-        let answer = talk.ask_for_text("story", prompts::STORY, &request)?;
+        let answer = conversation.ask_for_text("story", prompts::STORY, &request)?;
         Ok(answer.map(|answer| parse::without_thoughts(&answer).trim().to_owned()).and_then(|story| {
             if story.is_empty() { Err("the model wrote no story".to_owned()) } else { Ok(story) }
         }))
     }
 
     /// Asks for the characters and places in windows of the story. A window without a usable answer adds none.
-    fn cast(talk: &mut Talk<'_>, numbered: &Numbered, board: &mut Board) -> Result<(), Stop> {
+    fn cast(conversation: &mut Conversation<'_>, numbered: &Numbered, board: &mut Board) -> Result<(), Stop> {
         let windows = numbered.windows(WINDOW, |sentence| sentence.chars().count());
         for (number, window) in (1..).zip(windows) {
             let request = prompts::cast_request(&board.cast, &numbered.listing(window));
@@ -166,7 +161,7 @@ impl Director {
                 Err(why) => Err(no_object(why)),
             };
             let asked = Self::asked(
-                talk,
+                conversation,
                 &name,
                 (prompts::CAST, &request),
                 &prompts::cast_schema(),
@@ -184,7 +179,7 @@ impl Director {
     /// Asks for the shots of a chunk. If its answer is cut, it is asked for in halves. If it cannot be had, the chunk is divided by rule.
     fn chunk(
         &self,
-        talk: &mut Talk<'_>,
+        conversation: &mut Conversation<'_>,
         numbered: &Numbered,
         board: &mut Board,
         name: &str,
@@ -207,7 +202,7 @@ impl Director {
             Ok((shots, cast, cast::clipped(&cast::text(&object, "carry"), LONGEST_CARRY)))
         };
         let asked = Self::asked(
-            talk,
+            conversation,
             name,
             (prompts::SHOTS, &request),
             &prompts::shots_schema(),
@@ -229,8 +224,8 @@ impl Director {
             None if asked.is_cut => {
                 board.report.chunks.push(report);
                 let middle = usize::midpoint(chunk.start, chunk.end);
-                self.chunk(talk, numbered, board, &format!("{name}a"), chunk.start..middle)?;
-                return self.chunk(talk, numbered, board, &format!("{name}b"), middle..chunk.end);
+                self.chunk(conversation, numbered, board, &format!("{name}a"), chunk.start..middle)?;
+                return self.chunk(conversation, numbered, board, &format!("{name}b"), middle..chunk.end);
             }
             None => {
                 board.carry.clear();
@@ -243,7 +238,7 @@ impl Director {
 
     /// Asks until `read` finds what is wanted, at most [`ATTEMPTS`] times. Each time after the first, the model is told the errors of its answer.
     fn asked<T>(
-        talk: &mut Talk<'_>,
+        conversation: &mut Conversation<'_>,
         name: &str,
         (system, request): (&str, &str),
         schema: &serde_json::Value,
@@ -255,7 +250,7 @@ impl Director {
         for attempt in 0..ATTEMPTS as u32 {
             let name = if attempt == 0 { name.to_owned() } else { format!("{name}/repair/{attempt}") };
             asked.requests += 1;
-            let answer = match talk.ask(&name, system, &messages, schema, attempt)? {
+            let answer = match conversation.ask(&name, system, &messages, schema, attempt)? {
                 Ok(answer) => answer,
                 Err(why) => {
                     asked.errors.push(why);

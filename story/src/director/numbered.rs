@@ -98,6 +98,17 @@ impl Numbered {
 
     /// Divides sentences into the texts of shots: at the ends of scenes, and by rule where a shot would be too long. Each comes with its scene.
     pub fn texts(&self, sentences: Range<usize>) -> Vec<(usize, String)> {
+        self.divided(sentences, LONGEST_SHOT_S)
+    }
+
+    /// Divides sentences into shots by rule. Each text comes with its scene.
+    pub fn texts_by_rule(&self, sentences: Range<usize>) -> Vec<(usize, String)> {
+        self.divided(sentences, 0.0)
+    }
+
+    /// Divides sentences at the ends of scenes, and by rule where a part takes longer to speak than `longest_s`.
+    fn divided(&self, sentences: Range<usize>, longest_s: f64) -> Vec<(usize, String)> {
+        let language = self.language.as_deref();
         let mut texts = Vec::new();
         for part in self.by_scene(sentences) {
             let Some((first, last)) = self.sentences.get(part.start).zip(self.sentences.get(part.end - 1))
@@ -105,24 +116,13 @@ impl Numbered {
                 continue;
             };
             let text = self.text.get(first.range.start..last.range.end).unwrap_or_default();
-            let language = self.language.as_deref();
-            if speaking_time(text, language).as_secs_f64() <= LONGEST_SHOT_S {
+            if speaking_time(text, language).as_secs_f64() <= longest_s {
                 texts.push((first.scene, text.to_owned()));
             } else {
                 texts.extend(shots_of(text, language).into_iter().map(|text| (first.scene, text)));
             }
         }
         texts
-    }
-
-    /// Divides sentences into shots by rule. Each text comes with its scene.
-    pub fn texts_by_rule(&self, sentences: Range<usize>) -> Vec<(usize, String)> {
-        let parts = self.by_scene(sentences).into_iter().filter_map(|part| {
-            let (first, last) = self.sentences.get(part.start).zip(self.sentences.get(part.end - 1))?;
-            let text = self.text.get(first.range.start..last.range.end)?;
-            Some(shots_of(text, self.language.as_deref()).into_iter().map(|text| (first.scene, text)))
-        });
-        parts.flatten().collect()
     }
 
     fn by_scene(&self, sentences: Range<usize>) -> Vec<Range<usize>> {

@@ -14,33 +14,33 @@ fn director(text: &str) -> Director {
 }
 
 /// Walks until the end. `model` answers each request.
-fn walked(director: &Director, mut model: impl FnMut(&Ask) -> Answer) -> (Walk, usize) {
+fn walked(director: &Director, mut model: impl FnMut(&Request) -> Answer) -> (Next, usize) {
     let answers: RefCell<BTreeMap<String, Answer>> = RefCell::default();
     let mut requests = 0;
     loop {
-        let walk = director.walk(&|name| answers.borrow().get(name).cloned());
-        let Walk::Ask(ask) = walk else { return (walk, requests) };
+        let next = director.next(&|name| answers.borrow().get(name).cloned());
+        let Next::Request(request) = next else { return (next, requests) };
         requests += 1;
-        assert!(requests < 5_000, "{}: it never ends", ask.name);
-        let answer = model(&ask);
+        assert!(requests < 5_000, "{}: it never ends", request.name);
+        let answer = model(&request);
         assert!(
-            answers.borrow_mut().insert(ask.name.clone(), answer).is_none(),
+            answers.borrow_mut().insert(request.name.clone(), answer).is_none(),
             "{} is asked twice",
-            ask.name
+            request.name
         );
     }
 }
 
-fn board(walk: Walk) -> Storyboard {
-    match walk {
-        Walk::Done(storyboard) => *storyboard,
+fn board(next: Next) -> Storyboard {
+    match next {
+        Next::Done(storyboard) => *storyboard,
         other => panic!("{other:?}"),
     }
 }
 
 /// Returns the numbered sentences of a request.
-fn sentences(ask: &Ask) -> Vec<(usize, String)> {
-    let Some(Message::User(request)) = ask.messages.first() else { panic!("{ask:?}") };
+fn sentences(request: &Request) -> Vec<(usize, String)> {
+    let Some(Message::User(request)) = request.messages.first() else { panic!("{request:?}") };
     let listing = request.rsplit_once("The sentences:\n").map_or("", |(_, listing)| listing);
     listing
         .lines()
@@ -50,14 +50,14 @@ fn sentences(ask: &Ask) -> Vec<(usize, String)> {
 }
 
 /// Returns the answer of a model that makes a shot of every two sentences.
-fn good(ask: &Ask) -> Value {
-    if ask.name.starts_with("cast") {
+fn good(request: &Request) -> Value {
+    if request.name.starts_with("cast") {
         return json!({
             "characters": [{ "id": "keeper", "name": "the keeper", "aliases": ["he"], "look": "an old man in a yellow coat" }],
             "places": [{ "id": "tower", "look": "a white tower" }],
         });
     }
-    let sentences = sentences(ask);
+    let sentences = sentences(request);
     let shots = sentences.chunks(2).map(|pair| {
         let (first, last) = (&pair[0], &pair[pair.len() - 1]);
         json!({
@@ -85,8 +85,8 @@ fn assert_whole(storyboard: &Storyboard, story: &str) {
 
 #[test]
 fn a_good_model_is_asked_once_for_each_part() {
-    let (walk, requests) = walked(&director(STORY), |ask| text(&good(ask)));
-    let storyboard = board(walk);
+    let (next, requests) = walked(&director(STORY), |request| text(&good(request)));
+    let storyboard = board(next);
     assert_whole(&storyboard, STORY);
     assert_eq!(requests, 2);
     let shots = &storyboard.project.shots;
@@ -104,9 +104,9 @@ fn a_good_model_is_asked_once_for_each_part() {
 fn what_models_write_around_their_json_does_no_harm() {
     for around in ["<think>{\"shots\":1}</think>@", "```json\n@\n```", "Sure! Here it is:\n@\nAnything else?"]
     {
-        let (walk, requests) =
-            walked(&director(STORY), |ask| Answer::Text(around.replace('@', &good(ask).to_string())));
-        assert_whole(&board(walk), STORY);
+        let (next, requests) =
+            walked(&director(STORY), |request| Answer::Text(around.replace('@', &good(request).to_string())));
+        assert_whole(&board(next), STORY);
         assert_eq!(requests, 2, "{around}");
     }
 }
@@ -114,17 +114,17 @@ fn what_models_write_around_their_json_does_no_harm() {
 #[test]
 fn errors_are_returned_to_the_model_and_a_mended_answer_counts() {
     let spoil = |value: &mut Value| value["shots"][1]["from"] = json!(5);
-    let (walk, requests) = walked(&director(STORY), |ask| {
-        let mut answer = good(ask);
-        if ask.name == "shots/1" {
+    let (next, requests) = walked(&director(STORY), |request| {
+        let mut answer = good(request);
+        if request.name == "shots/1" {
             spoil(&mut answer);
-        } else if ask.name == "shots/1/repair/1" {
-            let Some(Message::User(request)) = ask.messages.last() else { panic!("{ask:?}") };
+        } else if request.name == "shots/1/repair/1" {
+            let Some(Message::User(request)) = request.messages.last() else { panic!("{request:?}") };
             assert!(request.contains("must begin with 3"), "{request}");
         }
         text(&answer)
     });
-    let storyboard = board(walk);
+    let storyboard = board(next);
     assert_whole(&storyboard, STORY);
     assert_eq!(
         (requests, storyboard.report.chunks[0].requests, storyboard.report.chunks[0].is_by_rule),
@@ -137,8 +137,8 @@ fn a_useless_model_leaves_the_rules() {
     for useless in
         ["", "I am sorry.", "{\"shots\":[]}", "{\"shots\":[{\"from\":1,\"to\":1,\"head\":\"x\"}]}", "[1,2]"]
     {
-        let (walk, requests) = walked(&director(STORY), |_| Answer::Text(useless.to_owned()));
-        let storyboard = board(walk);
+        let (next, requests) = walked(&director(STORY), |_| Answer::Text(useless.to_owned()));
+        let storyboard = board(next);
         assert_whole(&storyboard, STORY);
         assert_eq!((requests, storyboard.report.chunks[0].is_by_rule), (6, true), "{useless}");
     }
@@ -147,12 +147,12 @@ fn a_useless_model_leaves_the_rules() {
 #[test]
 fn a_cut_answer_is_asked_for_in_halves() {
     let story = "The wind blew hard. ".repeat(40);
-    let (walk, _) = walked(&director(&story), |ask| {
-        let answer = good(ask).to_string();
-        let is_long = sentences(ask).len() > 15;
+    let (next, _) = walked(&director(&story), |request| {
+        let answer = good(request).to_string();
+        let is_long = sentences(request).len() > 15;
         Answer::Text(if is_long { answer[..answer.len() / 2].to_owned() } else { answer })
     });
-    let storyboard = board(walk);
+    let storyboard = board(next);
     assert_whole(&storyboard, &story);
     assert!(storyboard.report.chunks.iter().all(|chunk| !chunk.is_by_rule));
     assert_eq!(storyboard.report.chunks.len(), 7, "one, its halves, and their halves");
@@ -161,41 +161,40 @@ fn a_cut_answer_is_asked_for_in_halves() {
 #[test]
 fn a_way_of_asking_that_is_refused_is_not_tried_again() {
     let names = RefCell::new(Vec::new());
-    let (walk, requests) = walked(&director(STORY), |ask| {
-        names.borrow_mut().push(ask.name.clone());
-        if ask.schema.is_none() { text(&good(ask)) } else { Answer::Refused("no".to_owned()) }
+    let (next, requests) = walked(&director(STORY), |request| {
+        names.borrow_mut().push(request.name.clone());
+        if request.schema.is_none() { text(&good(request)) } else { Answer::Refused("no".to_owned()) }
     });
-    assert_whole(&board(walk), STORY);
+    assert_whole(&board(next), STORY);
     assert_eq!(*names.borrow(), ["cast/1", "cast/1/words", "shots/1/words"]);
     assert_eq!(requests, 3);
-    let (walk, _) = walked(&director(STORY), |_| Answer::Refused("no".to_owned()));
-    assert!(board(walk).report.chunks[0].is_by_rule, "a refused story is divided by rule");
+    let (next, _) = walked(&director(STORY), |_| Answer::Refused("no".to_owned()));
+    assert!(board(next).report.chunks[0].is_by_rule, "a refused story is divided by rule");
 }
 
 #[test]
 fn a_failed_request_ends_the_work_and_a_theme_is_written_first() {
-    let (walk, _) =
-        walked(&director(STORY), |ask| if ask.name == "shots/1" { Answer::Failed } else { text(&good(ask)) });
-    assert_eq!(walk, Walk::Failed("shots/1".to_owned()));
+    let (next, _) = walked(&director(STORY), |request| {
+        if request.name == "shots/1" { Answer::Failed } else { text(&good(request)) }
+    });
+    assert_eq!(next, Next::Failed("shots/1".to_owned()));
     let theme = Director { source: Source::Theme("a lighthouse".to_owned()), ..director("") };
-    let (walk, requests) =
-        walked(
-            &theme,
-            |ask| if ask.name == "story" { Answer::Text(STORY.to_owned()) } else { text(&good(ask)) },
-        );
-    let storyboard = board(walk);
+    let (next, requests) = walked(&theme, |request| {
+        if request.name == "story" { Answer::Text(STORY.to_owned()) } else { text(&good(request)) }
+    });
+    let storyboard = board(next);
     assert_whole(&storyboard, STORY);
     assert_eq!((requests, storyboard.story.as_deref()), (3, Some(STORY)));
-    let (walk, _) = walked(&theme, |_| Answer::Text("<think>hm".to_owned()));
-    assert!(matches!(walk, Walk::NoStory(_)), "{walk:?}");
+    let (next, _) = walked(&theme, |_| Answer::Text("<think>hm".to_owned()));
+    assert!(matches!(next, Next::NoStory(_)), "{next:?}");
 }
 
 #[test]
 fn a_story_of_a_hundred_thousand_characters_is_asked_for_in_windows() {
     let story = (0..330).map(|number| format!("It was day {number} on the grey island. The keeper looked at the sea and counted the ships that passed. ").repeat(3)).collect::<Vec<_>>().join("\n\n");
     assert!(story.len() > 90_000);
-    let (walk, requests) = walked(&director(&story), |ask| text(&good(ask)));
-    assert_whole(&board(walk), &story);
+    let (next, requests) = walked(&director(&story), |request| text(&good(request)));
+    assert_whole(&board(next), &story);
     assert!(requests < 50, "{requests}");
 }
 
@@ -252,6 +251,15 @@ fn spoiled(answer: &Value, random: &mut Random) -> Answer {
     Answer::Text(value.to_string())
 }
 
+/// Returns the most requests that a story of this many sentences and characters can need.
+const fn most_requests(sentences: usize, characters: usize) -> usize {
+    // The story, a request whose schema is refused, and the windows. A window has at least one character in two of its size.
+    let windows = 1 + characters / (WINDOW / 2);
+    // A chunk is asked for three times, and so is each of its halves, quarters and eighths. A chunk has at least half of its sentences.
+    let chunks = 1 + sentences / (CHUNK / 2);
+    2 + windows * ATTEMPTS + chunks * 15 * ATTEMPTS
+}
+
 #[test]
 fn whatever_a_model_answers_the_story_is_whole_and_the_requests_are_bounded() {
     let long = format!("{STORY}\n\n{}", "The wind blew over the bay, and nobody slept. ".repeat(90));
@@ -259,15 +267,12 @@ fn whatever_a_model_answers_the_story_is_whole_and_the_requests_are_bounded() {
         let story = if seed % 10 == 0 { long.as_str() } else { STORY };
         let mut random = Random(seed);
         let badness = random.below(11);
-        let (walk, requests) = walked(&director(story), |ask| {
-            let answer = good(ask);
+        let (next, requests) = walked(&director(story), |request| {
+            let answer = good(request);
             if random.below(10) < badness { spoiled(&answer, &mut random) } else { text(&answer) }
         });
-        assert_whole(&board(walk), story);
+        assert_whole(&board(next), story);
         let sentences = Numbered::of(&split(story, None).unwrap(), None).len();
-        assert!(
-            requests <= Director::most_requests(sentences, story.chars().count()),
-            "seed {seed}: {requests}"
-        );
+        assert!(requests <= most_requests(sentences, story.chars().count()), "seed {seed}: {requests}");
     }
 }

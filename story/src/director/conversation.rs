@@ -15,10 +15,10 @@ pub enum Message {
 
 /// A request to a language model.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ask {
+pub struct Request {
     /// The name of the request, such as `shots/2/repair/1`. It is unique in the work.
     pub name: String,
-    /// The instructions.
+    /// The instructions that come before the messages.
     pub system: String,
     /// The messages, the oldest first.
     pub messages: Vec<Message>,
@@ -44,19 +44,19 @@ pub enum Answer {
 /// Why the work cannot go on now.
 pub(super) enum Stop {
     /// This has not been asked yet.
-    Ask(Box<Ask>),
+    Request(Box<Request>),
     /// The request with this name failed.
     Failed(String),
 }
 
 /// The conversation so far.
-pub(super) struct Talk<'a> {
+pub(super) struct Conversation<'a> {
     answer: &'a dyn Fn(&str) -> Option<Answer>,
     /// Whether the provider refuses schemas. It is then not sent any again.
     refuses_schemas: bool,
 }
 
-impl<'a> Talk<'a> {
+impl<'a> Conversation<'a> {
     pub fn new(answer: &'a dyn Fn(&str) -> Option<Answer>) -> Self {
         Self { answer, refuses_schemas: false }
     }
@@ -76,7 +76,7 @@ impl<'a> Talk<'a> {
             let words = if is_in_words { prompts::schema_words(schema) } else { String::new() };
             match (self.answer)(&name) {
                 None => {
-                    return Err(Stop::Ask(Box::new(Ask {
+                    return Err(Stop::Request(Box::new(Request {
                         name,
                         system: format!("{system}{words}"),
                         messages: messages.to_vec(),
@@ -100,7 +100,7 @@ impl<'a> Talk<'a> {
         request: &str,
     ) -> Result<Result<String, String>, Stop> {
         match (self.answer)(name) {
-            None => Err(Stop::Ask(Box::new(Ask {
+            None => Err(Stop::Request(Box::new(Request {
                 name: name.to_owned(),
                 system: system.to_owned(),
                 messages: vec![Message::User(request.to_owned())],
