@@ -9,7 +9,7 @@ use crate::{Cost, Digest, JsonText, TaskError, TaskId};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoryMakeParams {
-    /// The project file as JSON, an object. Its fields `music`, `picture_file`, `voice_file`, `clip_file` and `sheet` hold digests of artifacts in
+    /// The project file as JSON, an object. Its fields `music`, `picture_file`, `voice_file`, `clip_file` and `sheet` (of characters and places) hold digests of artifacts in
     /// the store (`artifact.put`) where the file holds paths. One that the store does not have is `artifact_not_found`.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     pub project: JsonText,
@@ -103,7 +103,7 @@ pub struct StoryReport {
     pub project: JsonText,
     /// The shots, in the order of the film.
     pub shots: Vec<ShotReport>,
-    /// The steps that belong to no shot and have ended: sheets of characters, dissolves, the sound and the joining.
+    /// The steps that belong to no shot and have ended: sheets of characters and places, dissolves, the sound and the joining.
     pub steps: Vec<StepReport>,
     /// The number of frames of the film, or of the film that would be made.
     pub frames: u64,

@@ -77,7 +77,7 @@ fn the_film_that_one_cloud_provider_makes() {
         "{storyboard}"
     );
     assert!(pictures.contains("review.html"), "{pictures}");
-    assert!(redone.contains("a1: picture (asked for)") && redone.contains("1 sheet"), "{redone}");
+    assert!(redone.contains("a1: picture (asked for)") && redone.contains("2 sheets"), "{redone}");
     assert!(film.contains("film.mp4"), "{film}");
     let calls = service.calls();
     // The film needs nothing that is not in the cache.

@@ -301,6 +301,7 @@ fn a_dry_run_predicts_the_prices_and_the_cache_hits_of_the_run() {
     };
     let before = dry(&[]);
     assert_eq!(before["pictures"]["by_provider"], json!({ "studio": 4 }), "{before}");
+    assert_eq!(before["sheets"]["by_provider"], json!({ "studio": 1 }), "{before}");
     assert_eq!(
         (&before["voices"]["cached"], &before["pictures"]["cost"]["amount"]),
         (&json!(0), &json!(0.16))
@@ -315,7 +316,7 @@ fn a_dry_run_predicts_the_prices_and_the_cache_hits_of_the_run() {
     assert!(!tale.path("story.reel").exists());
     // The run does what the dry run said.
     let made = pictures(&tale, &[]);
-    assert!((made["cost"]["amount"].as_f64().unwrap() - 0.16).abs() < 0.01, "{made}");
+    assert!((made["cost"]["amount"].as_f64().unwrap() - 0.20).abs() < 0.01, "{made}");
     let after = dry(&[]);
     assert_eq!((&after["voices"]["cached"], &after["pictures"]["cached"]), (&json!(4), &json!(4)), "{after}");
     let redone = dry(&["--redo", "a2:picture", "--only", "a1,a2"]);

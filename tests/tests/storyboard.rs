@@ -10,7 +10,8 @@
 
 use std::fs;
 
-use reel_tests::{Connection, FakeProvider, Sandbox, fake_provider::Fault, tale::Tale};
+use reel_tests::{Connection, FakeProvider, Sandbox, eventually, fake_provider::Fault, process, tale::Tale};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const STORY: &str = "# The Lamp\n\nThe keeper climbed the stairs. He lit the lamp. \"Is anybody there?\" he called. Nobody answered.\n\n\
@@ -146,6 +147,9 @@ fn a_budget_limits_the_requests_and_a_moderated_part_is_divided_by_rule() {
     let service = FakeProvider::start();
     let sandbox = sandbox(&service, "director");
     let mut connection = sandbox.connect();
+    let task = made(&mut connection, json!({ "text": STORY, "provider": "nobody" }));
+    let message = task["error"]["message"].as_str().unwrap();
+    assert!(message.contains("nobody") && task["state"] == "failed", "{task}");
     let task = made(&mut connection, json!({ "text": STORY, "budget_usd": 0.0 }));
     assert_eq!((&task["error"]["code"], service.calls()), (&json!("over_budget"), 0), "{task}");
     service.script([Fault::Good, Fault::Moderated]);
@@ -186,7 +190,37 @@ fn rules_are_used_where_they_are_wanted_and_where_nobody_answers() {
     let ran = alone.make(&["--until", "storyboard", "--split", "llm"]);
     assert!(ran.expect_code(78).stderr.contains("reel providers add"), "{}", ran.stderr);
     assert!(!alone.project().exists());
-    alone.make(&["--until", "storyboard"]).expect_code(0);
+    let refused = alone.make(&["--until", "storyboard", "--split", "rules", "--shots", "3"]);
+    assert!(refused.expect_code(64).stderr.contains("--split rules asks none"), "{}", refused.stderr);
+    let warned = alone.make(&["--until", "storyboard", "--shots", "3"]);
+    assert!(warned.expect_code(0).stderr.contains("the shots are made by rule"), "{}", warned.stderr);
+}
+
+#[test]
+fn after_ctrl_c_the_same_command_with_a_budget_comes_back_to_its_task() {
+    let service = FakeProvider::start();
+    service.require_key(None);
+    let sandbox = Sandbox::new();
+    let models = "models = { text = \"director\", image = \"gpt-image-2\" }";
+    let config = config(&service, "director").replace("models = { text = \"director\" }", models);
+    sandbox.configure(&config.replace("price = {", "price = { image = 0.04,"));
+    sandbox.start();
+    let tale = Tale::named(sandbox, "story", "story.txt", STORY);
+    service.script([Fault::Good, Fault::Good]);
+    service.always(Fault::Half);
+    let command = ["--until", "pictures", "--budget", "5"];
+    let child = tale.begin(&command);
+    eventually("the task is noted", || {
+        let state = fs::read_to_string(tale.path(".story.reel-state.json")).ok()?;
+        serde_json::from_str::<Value>(&state).ok()?["running"]["task"].as_u64()
+    });
+    process::signal(child.id(), Signal::INT);
+    process::finish(child).expect_code(130);
+    let child = tale.begin(&command);
+    service.finish_halves();
+    service.be_good();
+    let ran = process::finish(child);
+    assert!(ran.expect_code(0).stderr.contains("coming back to task"), "{}", ran.stderr);
 }
 
 #[test]
@@ -212,7 +246,7 @@ fn a_theme_becomes_a_story_and_a_storyboard() {
 }
 
 #[test]
-fn a_sheet_of_each_character_is_made_once_and_sent_with_its_pictures() {
+fn a_sheet_of_each_character_and_place_is_made_once_and_sent_with_its_pictures() {
     let service = FakeProvider::start();
     service.require_key(None);
     let sandbox = Sandbox::new();
@@ -227,24 +261,28 @@ fn a_sheet_of_each_character_is_made_once_and_sent_with_its_pictures() {
     tale.make(&["--until", "storyboard"]).expect_code(0);
     let dry = tale.make(&["--until", "pictures", "--dry-run"]);
     assert!(
-        dry.expect_code(0).stderr.contains("sheets of characters: 0 from the cache, 1 by writer"),
+        dry.expect_code(0).stderr.contains("sheets of characters and places: 0 from the cache, 2 by writer"),
         "{}",
         dry.stderr
     );
     assert!(dry.stderr.contains("pictures: 0 from the cache, 3 by writer"), "{}", dry.stderr);
     tale.make(&["--until", "pictures"]).expect_code(0);
-    assert_eq!((calls("/images/generations"), calls("/images/edits")), (1, 3));
+    assert_eq!((calls("/images/generations"), calls("/images/edits")), (2, 3));
     let sheet = tale.path("story.reel/sheet-keeper.png");
-    let bytes = fs::read(&sheet).unwrap();
+    let read = |name: &str| fs::read(tale.path(format!("story.reel/{name}.png"))).unwrap();
+    let sheets = [read("sheet-keeper"), read("place-tower")];
+    let has = |body: &[u8], bytes: &[u8]| body.windows(bytes.len()).any(|part| part == bytes);
     let sent = service
         .requests()
         .iter()
         .filter(|request| request.path.ends_with("/images/edits"))
-        .all(|request| request.body.windows(bytes.len()).any(|part| part == bytes));
-    assert!(sent, "each picture is made from the sheet");
+        .all(|request| sheets.iter().all(|sheet| has(&request.body, sheet)));
+    assert!(sent, "each picture is made from both sheets");
     let page = fs::read_to_string(tale.path("story.reel/review.html")).unwrap();
     assert!(
-        page.contains("src=\"sheet-keeper.png\"") && page.contains("The reference pictures show: the keeper"),
+        page.contains("src=\"sheet-keeper.png\"")
+            && page.contains("src=\"place-tower.png\"")
+            && page.contains("The reference pictures show: the keeper, the place (tower)"),
         "{page}"
     );
     // Everything is cached, and the dry run knows it.
@@ -256,18 +294,18 @@ fn a_sheet_of_each_character_is_made_once_and_sent_with_its_pictures() {
     tale.make(&["--until", "pictures"]).expect_code(0);
     assert_eq!(
         (calls("/images/generations"), calls("/images/edits"), calls("/audio/speech")),
-        (2, 6, voices)
+        (3, 6, voices)
     );
     // The user's own sheet wins.
     fs::copy(&sheet, tale.path("keeper.png")).unwrap();
     tale.edit("id = \"keeper\"\n", "id = \"keeper\"\nsheet = \"keeper.png\"\n");
     tale.make(&["--until", "pictures"]).expect_code(0);
-    assert_eq!(calls("/images/generations"), 2);
+    assert_eq!(calls("/images/generations"), 3);
     tale.edit("loudness = -14.0", "loudness = -14.0\nsheets = false");
     tale.make(&["--until", "pictures"]).expect_code(0);
     assert_eq!(
         (calls("/images/generations"), calls("/images/edits")),
-        (5, 6),
+        (6, 6),
         "without sheets, only the looks are told"
     );
 }

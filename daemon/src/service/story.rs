@@ -92,10 +92,10 @@ impl StorySpec {
                 OwnMedium { owner: &shot.id, field: "clip_file", text: &shot.clip_file, media: "video/" },
             ]
         });
-        let sheets = self.project.characters.iter().map(|character| OwnMedium {
-            owner: &character.id,
+        let sheets = self.project.all_subjects().map(|one| OwnMedium {
+            owner: one.id(),
             field: "sheet",
-            text: &character.sheet,
+            text: one.sheet(),
             media: "image/",
         });
         let music =

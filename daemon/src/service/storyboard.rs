@@ -33,7 +33,7 @@ const MOST_USD: f64 = 1e6;
 pub struct StoryboardSpec {
     /// The params as the client sent them.
     pub params: StoryboardParams,
-    /// The work.
+    /// The requests to the model, and the rules for its answers.
     pub director: Director,
 }
 

@@ -200,7 +200,7 @@ fn cancelled(state: TaskState) -> TaskError {
 }
 
 /// Converts a refusal to the error of a step.
-fn error_of(refusal: &TaskRefusal) -> TaskError {
+pub(super) fn error_of(refusal: &TaskRefusal) -> TaskError {
     let (code, hint) = match refusal {
         TaskRefusal::Plan(plan) => (plan.code, plan.hint.clone()),
         TaskRefusal::BadInput { .. } => (ErrorCode::InvalidParams, None),

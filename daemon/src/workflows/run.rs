@@ -10,7 +10,7 @@ use super::{
     assemble::Assembly,
     budget::WorkflowBudget,
     driver::drive,
-    handles::{CannotContinue, Handles},
+    handles::{CannotContinue, Handles, error_of},
     step::{File, Outcome, Workflow},
     story::{Story, StoryError},
     storyboard::StoryboardWork,
@@ -22,6 +22,7 @@ use crate::{
         RunEnd, RunTask, RunTasks, STORY_MAKE, STORY_STORYBOARD, StorySpec, StoryboardSpec, Timeline,
         VIDEO_ASSEMBLE,
     },
+    tasks::TaskRefusal,
 };
 
 /// The most workflows that are driven at once. Others wait, because each workflow keeps the ends of its steps in memory.
@@ -124,6 +125,10 @@ async fn make_storyboard(handles: &Handles, task: &RunTask) -> Result<RunEnd, Ca
         Ok(spec) => spec,
         Err(message) => return Ok(not_held(&message)),
     };
+    // If nobody answers chats, or the provider that was named is unknown, this is the error. The rules would hide it.
+    if let Err(refusal @ TaskRefusal::Plan(_)) = handles.trial(StoryboardWork::plain_chat(&spec)).await? {
+        return Ok(RunEnd::failed(error_of(&refusal)));
+    }
     let budget = spec.params.budget_usd.map(WorkflowBudget::new);
     let work = StoryboardWork::new(spec);
     let ends = drive(&work, handles, task, budget).await?;

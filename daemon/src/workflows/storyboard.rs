@@ -2,9 +2,9 @@
 
 use reel_protocol::{
     ChatParams, Cost, ErrorCode, JsonText, StepState, StoryboardChunk, StoryboardParams, StoryboardReport,
-    TaskError,
+    TaskError, TaskSpec,
 };
-use reel_story::director::{Answer, Ask, Message, Storyboard, Walk};
+use reel_story::director::{Answer, Message, Next, Request, Storyboard};
 use serde_json::json;
 
 use super::{
@@ -30,12 +30,19 @@ impl StoryboardWork {
         Self { spec, expected }
     }
 
-    fn walk(&self, ends: &StepEnds) -> Walk {
-        self.spec.director.walk(&|name| ends.get(name).map(answer))
+    /// Returns a chat with the provider that makes the storyboard, to find out whether one answers.
+    pub(super) fn plain_chat(spec: &StoryboardSpec) -> TaskSpec {
+        let mut step = Step::new("story".to_owned(), "text.chat", &ChatParams::new("a storyboard"));
+        step.spec.provider.clone_from(&spec.params.provider);
+        step.spec
     }
 
-    fn step(&self, ask: Ask) -> Step {
-        let Ask { name, system, messages, schema, attempt } = ask;
+    fn next(&self, ends: &StepEnds) -> Next {
+        self.spec.director.next(&|name| ends.get(name).map(answer))
+    }
+
+    fn step(&self, request: Request) -> Step {
+        let Request { name, system, messages, schema, attempt } = request;
         let messages: Vec<_> = messages
             .iter()
             .map(|message| match message {
@@ -126,8 +133,8 @@ fn cost(ends: &StepEnds) -> Option<Cost> {
 
 impl Workflow for StoryboardWork {
     fn ready(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
-        match self.walk(ends) {
-            Walk::Ask(ask) if !is_known(&ask.name) => vec![self.step(*ask)],
+        match self.next(ends) {
+            Next::Request(request) if !is_known(&request.name) => vec![self.step(*request)],
             _ => Vec::new(),
         }
     }
@@ -139,18 +146,18 @@ impl Workflow for StoryboardWork {
     }
 
     fn outcome(&self, ends: &StepEnds) -> Outcome {
-        let flaw = match self.walk(ends) {
-            Walk::Done(storyboard) => {
+        let flaw = match self.next(ends) {
+            Next::Done(storyboard) => {
                 return Outcome { outputs: Vec::new(), files: self.files(*storyboard, ends), flaw: None };
             }
-            Walk::NoStory(why) => {
+            Next::NoStory(why) => {
                 task_error(StoryboardParams::NO_STORY, why, "send another story or theme", false)
             }
-            Walk::Failed(name) => match ends.get(&name).and_then(|end| end.error.as_ref()) {
+            Next::Failed(name) => match ends.get(&name).and_then(|end| end.error.as_ref()) {
                 Some(error) => TaskError { message: format!("{name}: {}", error.message), ..error.clone() },
                 None => unfinished(&name),
             },
-            Walk::Ask(ask) => unfinished(&ask.name),
+            Next::Request(request) => unfinished(&request.name),
         };
         Outcome { outputs: Vec::new(), files: Vec::new(), flaw: Some(flaw) }
     }

@@ -2,8 +2,8 @@
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
 //! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `align` matches
-//! the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, and `request` what is requested from
-//! providers.
+//! the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, `request` what is requested from
+//! providers, and `sheets` the reference pictures of characters and places.
 
 mod align;
 mod check;
@@ -17,6 +17,7 @@ mod new_file;
 mod read;
 mod request;
 mod settings;
+mod sheets;
 mod shot_settings;
 
 pub use self::{
@@ -28,6 +29,7 @@ pub use self::{
     new_file::new_file,
     read::{ProjectError, read_json, read_toml},
     settings::{Setting, SettingChange},
+    sheets::{MAX_REFERENCES, SHEET_SIDE, Subject, is_sheet_step},
     shot_settings::ShotSetting,
 };
 pub(crate) use self::{

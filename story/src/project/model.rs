@@ -74,7 +74,7 @@ pub struct Video {
     pub music_db: f64,
     /// The loudness of the film, in LUFS.
     pub loudness: f64,
-    /// Whether a picture of each character is made first and sent with the pictures of its shots, where the provider takes such pictures.
+    /// Whether a picture of each character and place is made first and sent with the pictures of its shots, where the provider takes such pictures.
     pub sheets: bool,
 }
 
@@ -205,6 +205,9 @@ pub struct Place {
     /// The appearance, as words of a prompt.
     #[serde(default)]
     pub look: String,
+    /// The file of a picture of the place, which is sent with the pictures of its shots; empty to have one made.
+    #[serde(default)]
+    pub sheet: String,
 }
 
 /// A scene of the story.

@@ -1,11 +1,12 @@
 //! What is requested from providers for a shot: the prompt and the size of its picture, and its voice.
 
-use super::model::{Character, NARRATOR, Project, Shot};
+use super::{
+    model::{NARRATOR, Place, Project, Shot},
+    sheets::Subject,
+};
 
 /// Smallest and largest side of a draft, in pixels.
 const DRAFT_SIDES: (u32, u32) = (64, 2048);
-/// Fewest shots in which a character is seen for which a sheet is made. In a single shot it cannot differ from itself.
-const SHEET_SHOTS: usize = 2;
 
 impl Project {
     /// Returns the prompt of a shot's picture: the shot, the looks of its characters and its place, and the style if `names_style` is true. That is
@@ -14,14 +15,12 @@ impl Project {
         let own =
             if shot.picture.trim().is_empty() { shot.text.replace('\n', " ") } else { shot.picture.clone() };
         let mut parts = vec![own];
-        let present = self.characters.iter().filter(|character| shot.characters.contains(&character.id));
-        parts.extend(present.filter(|character| !character.look.is_empty()).map(|character| {
-            let name = if character.name.is_empty() { &character.id } else { &character.name };
-            format!("{name}: {}", character.look)
+        let characters = self.characters.iter().filter(|one| shot.characters.contains(&one.id));
+        let subjects = characters.map(Subject::Character).chain(self.place(shot).map(Subject::Place));
+        parts.extend(subjects.filter(|one| !one.look().is_empty()).map(|one| match one {
+            Subject::Character(_) => format!("{}: {}", one.name(), one.look()),
+            Subject::Place(_) => one.look().to_owned(),
         }));
-        let scene = self.scenes.iter().find(|scene| scene.id == shot.scene);
-        let place = scene.and_then(|scene| self.places.iter().find(|place| place.id == scene.place));
-        parts.extend(place.filter(|place| !place.look.is_empty()).map(|place| place.look.clone()));
         let style = &self.video.style;
         if !style.is_empty() && names_style {
             parts.push(style.clone());
@@ -33,46 +32,10 @@ impl Project {
         parts.join(". ")
     }
 
-    /// Returns the characters whose sheets are made: those with a look and without a sheet of their own that one of these shots shows, and that
-    /// several shots of the project show in a picture that is made. So a picture is the same whichever of the shots a run is about.
-    pub fn sheets<'a>(&'a self, shots: &[&Shot]) -> Vec<&'a Character> {
-        if !self.video.sheets {
-            return Vec::new();
-        }
-        let is_drawn = |shot: &&&Shot| shot.picture_file.is_empty() && shot.clip_file.is_empty();
-        let shown = |shots: &[&Shot], id: &String| {
-            shots.iter().filter(is_drawn).filter(|shot| shot.characters.contains(id)).count()
-        };
-        let all: Vec<&Shot> = self.shots.iter().collect();
-        let characters =
-            self.characters.iter().filter(|one| !one.look.trim().is_empty() && one.sheet.is_empty());
-        characters.filter(|one| shown(shots, &one.id) > 0 && shown(&all, &one.id) >= SHEET_SHOTS).collect()
-    }
-
-    /// Returns the prompt of a character's sheet. It has the style if `names_style` is true.
-    pub fn sheet_prompt(&self, character: &Character, names_style: bool) -> String {
-        let name = if character.name.is_empty() { &character.id } else { &character.name };
-        let style = if names_style && !self.video.style.is_empty() {
-            format!(". {}", self.video.style)
-        } else {
-            String::new()
-        };
-        format!(
-            "Character sheet of {name}: {}. One full figure, standing, facing the viewer, plain light background, no text{style}",
-            character.look
-        )
-    }
-
-    /// Returns the prompt of a shot's picture that is made from the sheets of these characters.
-    pub fn prompt_with_sheets(prompt: &str, characters: &[&Character]) -> String {
-        let names: Vec<&str> = characters
-            .iter()
-            .map(|one| if one.name.is_empty() { one.id.as_str() } else { one.name.as_str() })
-            .collect();
-        format!(
-            "{prompt}. The reference pictures show: {}. Keep their faces, hair and clothes",
-            names.join(", ")
-        )
+    /// Returns the place at which a shot happens: that of its scene.
+    pub fn place(&self, shot: &Shot) -> Option<&Place> {
+        let scene = self.scenes.iter().find(|scene| scene.id == shot.scene)?;
+        self.places.iter().find(|place| place.id == scene.place)
     }
 
     /// Returns the size of pictures in pixels. A draft is a fifth larger than the frame, up to the largest side of a draft, so that the camera has
@@ -138,28 +101,6 @@ mod tests {
             ]
         );
         assert_eq!(asked(true)[2].0, "ink");
-    }
-
-    #[test]
-    fn sheets_are_made_of_characters_that_are_seen_again() {
-        let mut project = read_toml(PROJECT).unwrap();
-        let ids = |project: &crate::project::Project| {
-            let shots: Vec<_> = project.shots.iter().collect();
-            project.sheets(&shots).into_iter().map(|one| one.id.clone()).collect::<Vec<_>>()
-        };
-        assert!(ids(&project).is_empty(), "the giant is seen once, and the girl has no look");
-        project.shots[1].characters = vec!["giant".to_owned()];
-        assert_eq!(ids(&project), ["giant"]);
-        project.shots[1].picture_file = "own.png".to_owned();
-        assert!(ids(&project).is_empty());
-        project.shots[1].picture_file.clear();
-        project.video.sheets = false;
-        assert!(ids(&project).is_empty());
-        let giant = &project.characters[0];
-        assert_eq!(
-            project.sheet_prompt(giant, true),
-            "Character sheet of the Giant: a red beard. One full figure, standing, facing the viewer, plain light background, no text. ink"
-        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use reel_client::Session;
 use reel_protocol::{Digest, Output, StepReport, StoryPart};
+use reel_story::project::is_sheet_step;
 
 use super::{
     report::Results,
@@ -35,7 +36,7 @@ pub struct Delivery {
     pub subtitles: Option<PathBuf>,
     /// The path of the copy of each picture, voice and clip, by the shot's id and the stage.
     pub copies: BTreeMap<(String, StoryPart), PathBuf>,
-    /// The path of the copy of each character's sheet, by the character's id.
+    /// The path of the copy of each sheet, by the name of the step that made it.
     pub sheets: BTreeMap<String, PathBuf>,
     /// Files that were kept unchanged, because somebody else wrote or changed them.
     pub kept: Vec<PathBuf>,
@@ -65,6 +66,11 @@ pub fn check_copies(paths: &StoryPaths) -> Result<(), Failure> {
     creatable::check_directory(&paths.copies, "a.png")
 }
 
+/// Returns the name of the copy of a sheet without its extension, such as `sheet-giant` or `place-garden`. `step` is the step that makes the sheet.
+pub fn sheet_stem(step: &str) -> String {
+    step.replace('/', "-")
+}
+
 /// Writes all results. A file that has the right bytes already is not written again. A copy that the user changed is kept, unless `is_forced`. `own` are
 /// the user's own files, which are never written.
 pub async fn deliver(
@@ -82,19 +88,23 @@ pub async fn deliver(
             let Some(output) = output_of(step) else { continue };
             let path = paths.copies.join(format!("{}.{}", shot.id, naming::extension(&output.media_type)));
             delivery.copies.insert((shot.id.clone(), stage), path.clone());
-            if fs::canonicalize(&path).is_ok_and(|path| own.contains(&path)) {
-                state.forget(&path);
-                continue;
-            }
             wanted.push(PendingFile { output, path });
         }
     }
     for step in &results.report.steps {
-        let Some((id, output)) = step.step.strip_prefix("sheet/").zip(output_of(step)) else { continue };
-        let path = paths.copies.join(format!("sheet-{id}.{}", naming::extension(&output.media_type)));
-        delivery.sheets.insert(id.to_owned(), path.clone());
+        let Some(output) = output_of(step).filter(|_| is_sheet_step(&step.step)) else { continue };
+        let ending = naming::extension(&output.media_type);
+        let path = paths.copies.join(format!("{}.{ending}", sheet_stem(&step.step)));
+        delivery.sheets.insert(step.step.clone(), path.clone());
         wanted.push(PendingFile { output, path });
     }
+    wanted.retain(|copy| {
+        let is_own = fs::canonicalize(&copy.path).is_ok_and(|path| own.contains(&path));
+        if is_own {
+            state.forget(&copy.path);
+        }
+        !is_own
+    });
     wanted.retain(|copy| !is_there(&copy.path, copy.output.digest, state));
     let is_changed =
         |copy: &PendingFile| save::is_taken(&copy.path) && !state.is_ours(&copy.path) && !is_forced;

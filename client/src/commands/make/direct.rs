@@ -37,16 +37,36 @@ use crate::{
 pub enum Directed {
     /// The shots are made by rule, or there is a project file.
     ByRule,
-    /// A model made this project.
-    ByModel(Box<Project>),
+    /// A model made the project.
+    ByModel {
+        /// The project that it made.
+        project: Box<Project>,
+        /// The cost in US dollars, as far as it is known.
+        cost_usd: f64,
+    },
     /// A dry run of a theme, for which there is no story yet.
     Nothing,
 }
 
-/// Has a model make the storyboard if the options or the configuration say so and there is no project file. Reduces the budget of the options by the cost.
-pub async fn direct(context: &Context, args: &mut Args, paths: &StoryPaths) -> Result<Directed, Failure> {
+/// Has a model make the storyboard if the options or the configuration say so and there is no project file.
+pub async fn direct(context: &Context, args: &Args, paths: &StoryPaths) -> Result<Directed, Failure> {
     let is_new = !save::is_taken(&paths.project);
     check(args, paths, is_new)?;
+    let directed = direct_new(context, args, paths, is_new).await?;
+    if args.shots.is_some() && is_new && matches!(directed, Directed::ByRule) && !args.dry_run {
+        context
+            .output
+            .warn("--shots is for a language model, and none is configured: the shots are made by rule");
+    }
+    Ok(directed)
+}
+
+async fn direct_new(
+    context: &Context,
+    args: &Args,
+    paths: &StoryPaths,
+    is_new: bool,
+) -> Result<Directed, Failure> {
     let is_wanted = args.split == Some(Split::Llm) || args.theme.is_some();
     if !is_new || args.split == Some(Split::Rules) || (!is_wanted && is_stdin(&args.story)) {
         return Ok(Directed::ByRule);
@@ -76,13 +96,15 @@ pub async fn direct(context: &Context, args: &mut Args, paths: &StoryPaths) -> R
         context.output.note(&format!("wrote {}", table::path(&args.story)));
     }
     say(context.output, &project, &report);
-    let spent = report.cost.as_ref().map_or(0.0, |cost| cost.amount);
-    args.budget = args.budget.map(|budget| (budget - spent).max(0.0));
-    Ok(Directed::ByModel(Box::new(project)))
+    let cost_usd = report.cost.as_ref().map_or(0.0, |cost| cost.amount);
+    Ok(Directed::ByModel { project: Box::new(project), cost_usd })
 }
 
 /// Fails if the options contradict each other or the files that exist.
 fn check(args: &Args, paths: &StoryPaths, is_new: bool) -> Result<(), Failure> {
+    if args.shots.is_some() && is_new && args.split == Some(Split::Rules) {
+        return Err(Failure::usage("--shots is for a language model, and --split rules asks none"));
+    }
     if args.theme.is_none() {
         return Ok(());
     }

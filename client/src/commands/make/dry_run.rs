@@ -7,14 +7,16 @@ use reel_protocol::{
     CacheMode, Digest, ImageParams, JsonText, SpeechParams, StoryPart, TaskSpec, VideoParams,
     methods::DryRunResult,
 };
-use reel_story::project::{Character, Project, Shot};
+use reel_story::project::{MAX_REFERENCES, Project, SHEET_SIDE, Shot, Subject};
 use serde::Serialize;
 
 use super::{
     Args,
     args::Stage,
+    deliver::sheet_stem,
     downgrades::say_downgrades,
     outline::{Outline, count},
+    pack::existing,
     state::digest_of,
     story_paths::StoryPaths,
     storyboard::Storyboard,
@@ -25,18 +27,15 @@ use crate::{
     dry_run::{self, Summary, price_words},
     exit::Exit,
     failure::Failure,
+    naming,
 };
-
-/// Most reference pictures of one picture, and the width and height of a sheet, as the daemon has them.
-const MOST_REFERENCES: usize = 4;
-const SHEET_SIDE: u32 = 1024;
 
 /// The summaries of the steps of a story, by what they make.
 #[derive(Debug, Default, Serialize)]
 struct Prices {
     voices: Summary,
     pictures: Summary,
-    /// The sheets of characters.
+    /// The sheets of characters and places.
     sheets: Summary,
     /// The clips. A clip depends on its picture, so it is unknown which of them the cache has.
     clips: Summary,
@@ -64,7 +63,7 @@ struct Setting<'a> {
     has_known_style: bool,
     /// The most reference pictures of a picture.
     max_references: usize,
-    /// The sheets that earlier runs have copied, by the ids of their characters.
+    /// The sheets that the user supplies, or that earlier runs have copied, by the names of their steps.
     sheets: BTreeMap<String, Digest>,
 }
 
@@ -111,11 +110,11 @@ async fn prices(
     let until = args.until;
     let mut prices = Prices::default();
     if until != Some(Stage::Voices) && setting.max_references > 0 {
-        for character in project.sheets(&setting.selected()) {
-            match dry_run::ask(session, &setting.sheet(character)?).await {
+        for subject in project.made_sheets(&setting.selected()) {
+            match dry_run::ask(session, &setting.sheet(subject)?).await {
                 Ok(result) => prices.sheets.add(&result),
                 Err(failure) => {
-                    prices.refused.push(format!("the sheet of {}: {}", character.id, failure.error.message));
+                    prices.refused.push(format!("the sheet of {}: {}", subject.id(), failure.error.message));
                 }
             }
         }
@@ -169,7 +168,7 @@ impl Prices {
     fn lines(&self) -> Vec<String> {
         let named = [
             ("voices", &self.voices),
-            ("sheets of characters", &self.sheets),
+            ("sheets of characters and places", &self.sheets),
             ("pictures", &self.pictures),
             ("clips", &self.clips),
         ];
@@ -209,7 +208,6 @@ impl<'a> Setting<'a> {
             }
             _ => 0,
         };
-        let sheets = project.characters.iter();
         let narrations: Vec<&str> = project.shots.iter().map(Shot::narration).collect();
         let told = storyboard.language().map(str::to_owned);
         Ok(Self {
@@ -221,7 +219,10 @@ impl<'a> Setting<'a> {
             ),
             has_draft_pictures: is_draft(plain.as_ref()),
             max_references,
-            sheets: sheets.filter_map(|one| Some((one.id.clone(), sheet_digest(one, paths)?))).collect(),
+            sheets: project
+                .all_subjects()
+                .filter_map(|one| Some((one.step(), sheet_digest(one, paths)?)))
+                .collect(),
             has_known_style: has_style && trial(session, "image.generate", &styled).await?.is_some(),
         })
     }
@@ -260,18 +261,17 @@ impl<'a> Setting<'a> {
     /// Returns the prompt of a picture, and its reference pictures. A sheet that is not made yet is stood for by a digest that no artifact has.
     fn prompt_and_inputs(&self, shot: &Shot) -> (String, Vec<Digest>) {
         let prompt = self.project.picture_prompt(shot, !self.has_known_style);
-        let shots: Vec<&Shot> = self.selected();
-        let made = self.project.sheets(&shots);
-        let of = |id: &String| self.project.characters.iter().find(|one| one.id == *id);
-        let has_sheet = |one: &&Character| !one.sheet.is_empty() || made.iter().any(|made| made.id == one.id);
-        let characters: Vec<&Character> =
-            shot.characters.iter().filter_map(of).filter(has_sheet).take(self.max_references).collect();
-        if characters.is_empty() {
+        let made: Vec<String> =
+            self.project.made_sheets(&self.selected()).into_iter().map(Subject::step).collect();
+        let has_sheet = |one: &Subject<'_>| !one.sheet().is_empty() || made.contains(&one.step());
+        let subjects = self.project.subjects(shot).into_iter().filter(has_sheet);
+        let subjects: Vec<Subject<'_>> = subjects.take(self.max_references).collect();
+        if subjects.is_empty() {
             return (prompt, Vec::new());
         }
         let digest =
-            |one: &&Character| self.sheets.get(&one.id).copied().unwrap_or(Digest::from_bytes([0; 32]));
-        (Project::prompt_with_sheets(&prompt, &characters), characters.iter().map(digest).collect())
+            |one: &Subject<'_>| self.sheets.get(&one.step()).copied().unwrap_or(Digest::from_bytes([0; 32]));
+        (Project::prompt_with_sheets(&prompt, &subjects), subjects.iter().map(digest).collect())
     }
 
     fn selected(&self) -> Vec<&'a Shot> {
@@ -279,12 +279,12 @@ impl<'a> Setting<'a> {
         self.project.shots.iter().filter(is_selected).collect()
     }
 
-    fn sheet(&self, character: &Character) -> Result<TaskSpec, Failure> {
+    fn sheet(&self, subject: Subject<'_>) -> Result<TaskSpec, Failure> {
         let params = ImageParams {
             width: SHEET_SIDE,
             height: SHEET_SIDE,
             style: self.has_known_style.then(|| self.project.video.style.clone()),
-            ..ImageParams::new(self.project.sheet_prompt(character, !self.has_known_style))
+            ..ImageParams::new(self.project.sheet_prompt(subject, !self.has_known_style))
         };
         spec("image.generate", &params)
     }
@@ -326,7 +326,7 @@ async fn max_references(
     picture: &ImageParams,
     plain: &DryRunResult,
 ) -> Result<usize, Failure> {
-    for count in (1..=MOST_REFERENCES).rev() {
+    for count in (1..=MAX_REFERENCES).rev() {
         let input_images = vec![Digest::from_bytes([0; 32]); count];
         let found =
             trial(session, "image.generate", &ImageParams { input_images, ..picture.clone() }).await?;
@@ -337,11 +337,13 @@ async fn max_references(
     Ok(0)
 }
 
-/// Returns the digest of a character's sheet: its own file, or the copy of an earlier run.
-fn sheet_digest(character: &Character, paths: &StoryPaths) -> Option<Digest> {
-    let copy = || paths.copies.join(format!("sheet-{}.png", character.id));
-    let path = if character.sheet.is_empty() { copy() } else { paths.directory().join(&character.sheet) };
-    digest_of(&path)
+/// Returns the digest of a sheet: the user's own file, or the copy of an earlier run.
+fn sheet_digest(subject: Subject<'_>, paths: &StoryPaths) -> Option<Digest> {
+    if !subject.sheet().is_empty() {
+        return digest_of(&paths.directory().join(subject.sheet()));
+    }
+    let name = existing(&paths.copies, &sheet_stem(&subject.step()), naming::picture_endings())?;
+    digest_of(&paths.copies.join(name))
 }
 
 fn is_draft(result: Option<&DryRunResult>) -> bool {

@@ -167,6 +167,7 @@ fn note_film(results: &Results<'_>, delivery: &Delivery, task: &TaskView, state:
 fn forget(work: &Work<'_>, state: &mut State, task: &TaskView) -> Result<(), Failure> {
     if task.state.is_finished() {
         state.running = None;
+        state.storyboard_usd = 0.0;
     }
     state.save(&work.paths.state)
 }

@@ -60,6 +60,9 @@ fn fields(project: &mut Project) -> Vec<Field<'_>> {
         let place = format!("character {}: sheet", character.id);
         found.push(field(place, &mut character.sheet, Kind::Picture));
     }
+    for place in &mut project.places {
+        found.push(field(format!("place {}: sheet", place.id), &mut place.sheet, Kind::Picture));
+    }
     for shot in &mut project.shots {
         let place = |name: &str| format!("shot {}: {name}", shot.id);
         found.push(field(place("picture_file"), &mut shot.picture_file, Kind::Still));

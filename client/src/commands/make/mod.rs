@@ -1,12 +1,16 @@
 //! `reel make`: makes a film from a story.
 //!
-//! `args` defines the options; `redo` checks `--redo`, `shot_flags` applies the options that set a field of single shots, and `names` checks the names
-//! of styles, voices and speakers. `story_paths` derives the paths of a story's files. `direct` has a language model make the storyboard. `storyboard`
-//! reads the project file or makes it from the story, and `outline` prints it. `downgrades` warns about worse results,
-//! `media` copies own files into the daemon's store, and `submit` submits the task. `watch` follows it and shows progress on a `screen`, which `stages`
-//! counts for. `report` reads the results, `deliver` writes them next to the story, `gone` removes the copies of removed shots, `held` cancels steps
-//! that only wait for a held task, and `takes` makes several pictures of a shot to choose from. `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it,
-//! `stale` finds out what was made again, and why. `pack` writes the pages and the narration (`page`, `wav`) that show a story without a film.
+//! - The options: `args` defines them, `redo` checks `--redo`, `shot_flags` applies those that set a field of single shots, and `names` checks the
+//!   names of styles, voices and speakers.
+//! - The shots: `direct` has a language model make the storyboard, `storyboard` reads the project file or makes it from the story, and `outline` prints
+//!   it. `story_paths` derives the paths of a story's files, and `read_file` reads them.
+//! - The task: `dry_run` says what it would take, `downgrades` warns about worse results, `media` copies own files into the daemon's store, `submit`
+//!   submits it, and `film` takes it from there to the end. `watch` follows it and shows its progress on a `screen`, which `stages` counts for. `takes`
+//!   makes several pictures of a shot to choose from.
+//! - The results: `report` reads them, `deliver` writes them next to the story, `gone` removes the copies of removed shots, and `held` cancels steps
+//!   that only wait for a held task. `pack` writes the pages and the narration (`page`, `wav`) that show a story without a film.
+//! - The end: `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it, `stale` finds out what was
+//!   made again, and why.
 
 mod args;
 mod deliver;
@@ -58,8 +62,11 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     let output = context.output;
     let paths = StoryPaths::of(&args.story, args.output.as_deref())?;
     let (mut state, damage) = State::load(&paths.state)?;
-    let directed = match direct::direct(context, &mut args, &paths).await? {
-        Directed::ByModel(project) => Some(*project),
+    let directed = match direct::direct(context, &args, &paths).await? {
+        Directed::ByModel { project, cost_usd } => {
+            state.storyboard_usd = cost_usd;
+            Some(*project)
+        }
         Directed::ByRule => None,
         Directed::Nothing => return Ok(Exit::Done),
     };
@@ -73,6 +80,11 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
         output.warn(&damage);
     }
     let until = until(&args, &state, &storyboard);
+    if until == Some(Stage::Storyboard) {
+        // This run ends with the storyboard, so it is not part of what a later run makes.
+        state.storyboard_usd = 0.0;
+    }
+    args.budget = args.budget.map(|budget| (budget - state.storyboard_usd).max(0.0));
     if args.dry_run {
         say_story(output, &storyboard, &paths);
         let outline = Outline::of(&storyboard, &paths, false)?;

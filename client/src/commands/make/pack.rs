@@ -7,7 +7,7 @@ use std::{
 };
 
 use reel_protocol::{StepReport, StepState, StoryPart, StoryReport};
-use reel_story::project::{NARRATOR, Project, Shot};
+use reel_story::project::{NARRATOR, Project, Shot, Subject};
 
 use super::{
     deliver::{self, Delivery},
@@ -17,13 +17,12 @@ use super::{
     story_paths::StoryPaths,
     wav,
 };
-use crate::{failure::Failure, table, tasks};
+use crate::{failure::Failure, naming, table, tasks};
 
 /// Longest narration, in seconds. An hour takes 700 MB of samples in memory. A longer one is cut off.
 const MOST_S: f64 = 3600.0;
 
-/// The extensions of copies, the most common first.
-const PICTURE_ENDINGS: [&str; 6] = ["png", "jpg", "webp", "gif", "avif", "bmp"];
+/// The extensions of copies of clips and voices, the most common first.
 const CLIP_ENDINGS: [&str; 3] = ["mp4", "webm", "mov"];
 const VOICE_ENDINGS: [&str; 4] = ["wav", "mp3", "ogg", "flac"];
 
@@ -71,14 +70,11 @@ pub fn write_storyboard(
         .iter()
         .zip(placed)
         .map(|(shot, (start_s, duration_s))| {
-            let copy = |endings: &[&str]| {
-                let names = endings.iter().map(|ending| format!("{}.{ending}", shot.id));
-                names.into_iter().find(|name| paths.copies.join(name).is_file())
-            };
+            let copy = |endings: &[&str]| existing(&paths.copies, &shot.id, endings.iter().copied());
             PageShot {
                 start_s: *start_s,
                 duration_s: *duration_s,
-                picture: copy(&PICTURE_ENDINGS),
+                picture: existing(&paths.copies, &shot.id, naming::picture_endings()),
                 clip: copy(&CLIP_ENDINGS),
                 voice: copy(&VOICE_ENDINGS),
                 ..words(project, shot)
@@ -94,6 +90,16 @@ pub fn write_storyboard(
         cast: cast(project, &BTreeMap::new()),
     };
     write_sheet(&sheet, &shots, paths, state)
+}
+
+/// Returns the name of the first file in a directory that has this stem and one of these extensions.
+pub fn existing<'a>(
+    directory: &Path,
+    stem: &str,
+    endings: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let mut names = endings.into_iter().map(|ending| format!("{stem}.{ending}"));
+    names.find(|name| directory.join(name).is_file())
 }
 
 /// Writes a page with the shots, their pictures and voices, and what each cost. `prompts` has the prompts that were sent, by the ids of shots.
@@ -155,17 +161,16 @@ fn note(part: &str, step: &StepReport) -> Option<PageNote> {
 
 fn cast(project: &Project, sheets: &BTreeMap<String, PathBuf>) -> Vec<PageCast> {
     let name_of = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let characters = project.characters.iter().map(|one| PageCast {
-        name: if one.name.is_empty() { one.id.clone() } else { format!("{} ({})", one.name, one.id) },
-        look: one.look.clone(),
-        picture: sheets.get(&one.id).and_then(name_of),
-    });
-    let places = project.places.iter().map(|one| PageCast {
-        name: one.id.clone(),
-        look: one.look.clone(),
-        picture: None,
-    });
-    characters.chain(places).collect()
+    let line = |one: Subject<'_>| PageCast {
+        name: if one.name() == one.id() {
+            one.id().to_owned()
+        } else {
+            format!("{} ({})", one.name(), one.id())
+        },
+        look: one.look().to_owned(),
+        picture: sheets.get(&one.step()).and_then(name_of),
+    };
+    project.all_subjects().map(line).collect()
 }
 
 fn write_sheet(

@@ -38,7 +38,7 @@ impl Lane {
     fn of(step: &str) -> Self {
         match step.split('/').next().unwrap_or_default() {
             "voice" => Self::Voices,
-            "picture" | "card" | "sheet" => Self::Pictures,
+            "picture" | "card" | "sheet" | "place" => Self::Pictures,
             "clip" => Self::Clips,
             _ => Self::Rendering,
         }

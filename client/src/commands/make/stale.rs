@@ -83,8 +83,10 @@ fn looks(project: &Project, shot: &Shot) -> String {
     for character in project.characters.iter().filter(|character| shot.characters.contains(&character.id)) {
         let _ = writeln!(looks, "{}\n{}", character.look, character.sheet);
     }
-    let scene = project.scenes.iter().find(|scene| scene.id == shot.scene);
-    let place = scene.and_then(|scene| project.places.iter().find(|place| place.id == scene.place));
+    let place = project.place(shot);
+    if let Some(place) = place.filter(|place| !place.sheet.is_empty()) {
+        let _ = writeln!(looks, "{}", place.sheet);
+    }
     looks + place.map_or("", |place| &place.look)
 }
 

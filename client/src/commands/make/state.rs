@@ -25,6 +25,9 @@ pub struct State {
     pub version: u32,
     /// The task that was submitted last, until its results are written.
     pub running: Option<Running>,
+    /// The cost of the storyboard that a model made in the run which makes the film, in US dollars. It counts in the budget of this run, until the
+    /// results of `running` are written.
+    pub storyboard_usd: f64,
     /// The film that was written last.
     pub film: Option<FilmRecord>,
     /// The records of each shot, by its id.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use reel_protocol::{Cost, StepReport, StepState, StoryReport};
+use reel_story::project::is_sheet_step;
 use serde::Serialize;
 
 use super::{
@@ -41,7 +42,7 @@ impl Counts {
             }
         }
         for step in &report.steps {
-            counts.add(if step.step.starts_with("sheet/") { "sheet" } else { "part of the film" }, step);
+            counts.add(if is_sheet_step(&step.step) { "sheet" } else { "part of the film" }, step);
         }
         counts
     }

@@ -1,6 +1,9 @@
 //! The beginning of a story: it finds out what the daemon can make for it, and checks the media that its project supplies. No step is submitted.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use reel_protocol::{
     AudioMixParams, Digest, Downgrade, ErrorCode, ImageParams, Output, SpeechParams, StoryMakeParams,
@@ -8,11 +11,11 @@ use reel_protocol::{
 };
 use reel_story::{
     language,
-    project::{Subtitles, Video},
+    project::{MAX_REFERENCES, Shot, Subject, Subtitles, Video},
 };
 use serde::Serialize;
 
-use super::{Abilities, Story};
+use super::{Abilities, Story, is_selected};
 use crate::{
     domain::{Plan, RenderRequest},
     fonts::{FontError, Fonts},
@@ -30,9 +33,6 @@ const DRAFT: &str = "draft";
 
 /// The media types of pictures that a camera can move over.
 const FILMABLE: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"];
-
-/// Most reference pictures of one picture. With more, models mix the characters up.
-const MOST_REFERENCES: usize = 4;
 
 /// Longest voice of one shot, in seconds.
 const LONGEST_VOICE_S: f64 = 3600.0;
@@ -71,12 +71,21 @@ impl Story {
     pub fn new(spec: StorySpec, abilities: Abilities, supplied: BTreeMap<Digest, Output>) -> Self {
         let of_project = || Some(spec.project.video.language.clone()).filter(|language| !language.is_empty());
         let told = spec.params.language.clone().or_else(of_project);
-        let text = || {
-            spec.project.shots.iter().map(reel_story::project::Shot::narration).collect::<Vec<_>>().join("\n")
-        };
+        let text = || spec.project.shots.iter().map(Shot::narration).collect::<Vec<_>>().join("\n");
         let language = told.or_else(|| language(&text()).map(str::to_owned));
-        Self { spec, abilities, supplied, language }
+        let sheets = made_sheets(&spec, &abilities);
+        Self { spec, abilities, supplied, language, sheets }
     }
+}
+
+/// Returns the names of the steps that make sheets.
+fn made_sheets(spec: &StorySpec, abilities: &Abilities) -> BTreeSet<String> {
+    let until = spec.params.until.unwrap_or(StoryStage::Film);
+    if until < StoryStage::Pictures || abilities.max_references == 0 {
+        return BTreeSet::new();
+    }
+    let shots: Vec<&Shot> = spec.project.shots.iter().filter(|shot| is_selected(spec, &shot.id)).collect();
+    spec.project.made_sheets(&shots).into_iter().map(Subject::step).collect()
 }
 
 fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Option<TaskError> {
@@ -144,7 +153,7 @@ async fn find_abilities(
         abilities.has_known_style =
             !video.style.is_empty() && self::plan(handles, "image.generate", &styled).await?.is_some();
     }
-    if until >= StoryStage::Voices && spec.project.shots.iter().any(reel_story::project::Shot::is_spoken) {
+    if until >= StoryStage::Voices && spec.project.shots.iter().any(Shot::is_spoken) {
         let plan = plan(handles, "voice.speak", &SpeechParams::new("a voice")).await?;
         abilities.has_draft_voices = plan.as_ref().is_none_or(is_draft);
         if abilities.has_draft_voices {
@@ -170,13 +179,13 @@ async fn find_abilities(
     Ok(check_font(spec, abilities).await)
 }
 
-/// Returns the most reference pictures that this provider of pictures takes, at most [`MOST_REFERENCES`].
+/// Returns the most reference pictures that this provider of pictures takes, at most [`MAX_REFERENCES`].
 async fn max_references(
     handles: &Handles,
     picture: &ImageParams,
     provider: Option<&Arc<str>>,
 ) -> Result<usize, CannotContinue> {
-    for count in (1..=MOST_REFERENCES).rev() {
+    for count in (1..=MAX_REFERENCES).rev() {
         // Nothing is submitted, so the pictures need not exist.
         let input_images = vec![Digest::from_bytes([0; 32]); count];
         let with_inputs = ImageParams { input_images, ..picture.clone() };
@@ -211,7 +220,7 @@ async fn check_font(spec: &StorySpec, mut abilities: Abilities) -> Result<Abilit
     if !abilities.burns_subtitles || !abilities.can_render {
         return Ok(abilities);
     }
-    let text = spec.project.shots.iter().map(reel_story::project::Shot::shown_text).collect::<String>();
+    let text = spec.project.shots.iter().map(Shot::shown_text).collect::<String>();
     let looking = tokio::task::spawn_blocking(move || Fonts::of_the_system().covering(&text));
     // If the search panics, the steps search again and report an error themselves.
     let Ok(Err(error)) = looking.await else { return Ok(abilities) };

@@ -13,7 +13,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reel_protocol::{Digest, Downgrade, Output, StoryStage};
 
@@ -30,6 +30,8 @@ pub struct Story {
     supplied: BTreeMap<Digest, Output>,
     /// The language of the narration, if it is known.
     language: Option<String>,
+    /// The names of the steps that make sheets.
+    sheets: BTreeSet<String>,
 }
 
 /// The abilities of the daemon for a story, and the choices that follow from them.
@@ -74,11 +76,16 @@ impl Story {
 
     /// Whether steps are made for this shot.
     fn is_selected(&self, id: &str) -> bool {
-        self.spec.params.only.as_ref().is_none_or(|only| only.iter().any(|one| one == id))
+        is_selected(&self.spec, id)
     }
 
     /// Whether the film is rendered.
     fn makes_film(&self) -> bool {
         self.until() == StoryStage::Film && self.spec.params.only.is_none() && self.abilities.can_render
     }
+}
+
+/// Whether a task makes steps for this shot.
+fn is_selected(spec: &StorySpec, id: &str) -> bool {
+    spec.params.only.as_ref().is_none_or(|only| only.iter().any(|one| one == id))
 }

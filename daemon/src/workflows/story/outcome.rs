@@ -97,7 +97,7 @@ impl Story {
         let name = format!("voice/{}", shot.id);
         match (self.supplied(&shot.voice_file), shot.is_spoken()) {
             (Some(own), _) => Some(supplied(name, own)),
-            (None, true) => Some(step_report(name, ends)),
+            (None, true) => Some(step_report(name, ends, self.is_requested(shot, StoryStage::Voices))),
             (None, false) => None,
         }
     }
@@ -107,7 +107,7 @@ impl Story {
         match self.supplied(&shot.picture_file) {
             Some(own) => Some(supplied(name, own)),
             None if !shot.clip_file.is_empty() => None,
-            None => Some(step_report(name, ends)),
+            None => Some(step_report(name, ends, self.is_requested(shot, StoryStage::Pictures))),
         }
     }
 
@@ -115,8 +115,13 @@ impl Story {
         let name = format!("clip/{}", shot.id);
         match self.supplied(&shot.clip_file) {
             Some(own) => Some(supplied(name, own)),
-            None => self.makes_clip(shot).then(|| step_report(name, ends)),
+            None => self.makes_clip(shot).then(|| step_report(name, ends, true)),
         }
+    }
+
+    /// Whether this stage of a shot was requested.
+    fn is_requested(&self, shot: &Shot, stage: StoryStage) -> bool {
+        self.until() >= stage && self.is_selected(&shot.id)
     }
 
     fn frames_report(&self, name: String, ends: &StepEnds) -> Option<StepReport> {
@@ -182,23 +187,30 @@ impl Story {
                 let held = if end.state == StepState::Held { "held: " } else { "" };
                 (!is_left).then(|| format!("{}: {held}{}", shot.id, error.message))
             }
-            None => (voice || visual).then(|| {
-                format!(
-                    "{}: {}",
-                    shot.id,
-                    if voice { "its voice has no length" } else { "it has no picture" }
-                )
+            None if voice => Some(format!("{}: its voice has no length", shot.id)),
+            None if visual => Some(match self.held_sheet(shot, ends) {
+                Some((sheet, end)) => {
+                    let why =
+                        end.error.as_ref().map(|error| format!(" ({})", error.message)).unwrap_or_default();
+                    format!(
+                        "{}: its picture waits for the sheet of {}, which is held{why}",
+                        shot.id,
+                        sheet.id()
+                    )
+                }
+                None => format!("{}: it has no picture", shot.id),
             }),
+            None => None,
         }
     }
 }
 
-/// Returns the report of a step of a shot. A step that was not submitted was skipped, or is blocked because its inputs are missing.
-fn step_report(name: String, ends: &StepEnds) -> StepReport {
+/// Returns the report of a step of a shot. A step that was requested and not submitted is blocked, because its inputs are missing.
+fn step_report(name: String, ends: &StepEnds, is_requested: bool) -> StepReport {
     if let Some(end) = ends.get(&name) {
         return end.report(&name);
     }
-    let state = if name.starts_with("clip/") { StepState::Blocked } else { StepState::Skipped };
+    let state = if is_requested { StepState::Blocked } else { StepState::Skipped };
     bare(name, state, None)
 }
 

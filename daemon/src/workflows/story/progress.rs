@@ -65,10 +65,8 @@ impl Story {
             if self.abilities.has_draft_pictures { 0.3 } else { 10.0 },
         );
         let until = self.until();
-        if until >= StoryStage::Pictures {
-            for character in self.sheets() {
-                pictures.count(picture_s, end(format!("sheet/{}", character.id)));
-            }
+        for subject in self.made_sheets() {
+            pictures.count(picture_s, end(subject.step()));
         }
         for shot in self.spec.project.shots.iter().filter(|shot| self.is_selected(&shot.id)) {
             if until >= StoryStage::Voices && shot.voice_file.is_empty() && shot.is_spoken() {

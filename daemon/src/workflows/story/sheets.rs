@@ -1,100 +1,91 @@
-//! The sheets of characters: pictures that are made once, and sent with each picture in which the character is seen, so that it stays the same.
+//! The sheets of characters and places: pictures that are made once, and sent with each picture in which these are seen, so that they stay the same.
 
-use reel_protocol::{Digest, Downgrade, ImageParams, StepReport};
-use reel_story::project::{Character, Project, Shot};
+use reel_protocol::{Digest, Downgrade, ImageParams, StepReport, StepState};
+use reel_story::project::{Project, SHEET_SIDE, Shot, Subject};
 
 use super::Story;
-use crate::workflows::{
-    run::cache_mode,
-    step::{Step, StepEnds},
-};
-
-/// Width and height of a sheet, in pixels. All providers make square pictures of this size.
-const SIDE: u32 = 1024;
-
-/// The reference pictures of a shot.
-pub(super) enum References<'a> {
-    /// A sheet is still being made.
-    Pending,
-    /// The sheets that there are, each with its character. Those that could not be made are left out.
-    Known(Vec<(&'a Character, Digest)>),
-}
+use crate::workflows::step::{Step, StepEnd, StepEnds};
 
 impl Story {
-    /// Returns the characters whose sheets are made by steps.
-    pub(super) fn sheets(&self) -> Vec<&Character> {
-        if self.abilities.max_references == 0 {
-            return Vec::new();
-        }
-        let shots: Vec<&Shot> =
-            self.spec.project.shots.iter().filter(|shot| self.is_selected(&shot.id)).collect();
-        self.spec.project.sheets(&shots)
+    /// Returns the characters and places whose sheets are made by steps.
+    pub(super) fn made_sheets(&self) -> impl Iterator<Item = Subject<'_>> {
+        self.spec.project.all_subjects().filter(|one| self.sheets.contains(&one.step()))
     }
 
     /// Returns the steps that make sheets.
     pub(super) fn sheet_steps(&self, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
-        let sheets = self.sheets().into_iter().map(|character| (name_of(character), character));
-        sheets
-            .filter(|(name, _)| !is_known(name))
-            .map(|(name, character)| self.sheet_step(name, character))
-            .collect()
+        self.made_sheets().filter(|one| !is_known(&one.step())).map(|one| self.sheet_step(one)).collect()
     }
 
-    fn sheet_step(&self, name: String, character: &Character) -> Step {
+    fn sheet_step(&self, subject: Subject<'_>) -> Step {
         let style = &self.spec.project.video.style;
         let has_known_style = self.abilities.has_known_style;
         let params = ImageParams {
-            width: SIDE,
-            height: SIDE,
+            width: SHEET_SIDE,
+            height: SHEET_SIDE,
             style: (has_known_style && !style.is_empty()).then(|| style.clone()),
-            ..ImageParams::new(self.spec.project.sheet_prompt(character, !has_known_style))
+            ..ImageParams::new(self.spec.project.sheet_prompt(subject, !has_known_style))
         };
-        let mut step = Step::new(name, "image.generate", &params);
-        step.spec.cache = cache_mode(false);
-        step
+        Step::new(subject.step(), "image.generate", &params)
     }
 
-    /// Returns the reference pictures of a shot, at most as many as the provider takes: those of its characters, in their order.
-    pub(super) fn references(&self, shot: &Shot, ends: &StepEnds) -> References<'_> {
-        let made = self.sheets();
+    /// Returns the reference pictures of a shot with what they show, at most as many as the provider takes. Sheets that could not be made are left out.
+    /// None while a sheet is being made, or is held and must not be missing.
+    fn references(&self, shot: &Shot, ends: &StepEnds) -> Option<Vec<(Subject<'_>, Digest)>> {
+        if self.abilities.max_references == 0 {
+            return Some(Vec::new());
+        }
         let mut found = Vec::new();
-        if self.abilities.max_references > 0 && self.spec.project.video.sheets {
-            for id in &shot.characters {
-                let Some(character) = self.spec.project.characters.iter().find(|one| one.id == *id) else {
-                    continue;
-                };
-                if let Some(own) = self.supplied(&character.sheet) {
-                    found.push((character, own.digest));
-                } else if made.iter().any(|one| one.id == character.id) {
-                    let Some(end) = ends.get(&name_of(character)) else { return References::Pending };
-                    found.extend(end.output.as_ref().map(|output| (character, output.digest)));
-                }
+        for subject in self.spec.project.subjects(shot) {
+            if let Some(own) = self.supplied(subject.sheet()) {
+                found.push((subject, own.digest));
+            } else if self.sheets.contains(&subject.step()) {
+                let end = ends.get(&subject.step()).filter(|end| !self.is_awaited(end))?;
+                found.extend(end.output.as_ref().map(|output| (subject, output.digest)));
             }
         }
         found.truncate(self.abilities.max_references);
-        References::Known(found)
+        Some(found)
     }
 
-    /// Returns the prompt and the input pictures of a shot's picture. None while a sheet is being made.
+    /// Whether pictures wait for this sheet: it is held, and a person decides about it.
+    fn is_awaited(&self, end: &StepEnd) -> bool {
+        end.state == StepState::Held && !self.spec.params.allow_missing
+    }
+
+    /// Returns the sheet for which the picture of a shot waits because it is held, with the end of its step.
+    pub(super) fn held_sheet<'a>(
+        &'a self,
+        shot: &Shot,
+        ends: &'a StepEnds,
+    ) -> Option<(Subject<'a>, &'a StepEnd)> {
+        let subjects = self.spec.project.subjects(shot).into_iter();
+        subjects
+            .filter(|one| self.sheets.contains(&one.step()))
+            .filter_map(|one| Some((one, ends.get(&one.step())?)))
+            .find(|(_, end)| self.is_awaited(end))
+    }
+
+    /// Returns the prompt and the input pictures of a shot's picture. None while it waits for a sheet.
     pub(super) fn prompt_and_inputs(&self, shot: &Shot, ends: &StepEnds) -> Option<(String, Vec<Digest>)> {
-        let References::Known(references) = self.references(shot, ends) else { return None };
+        let (subjects, digests): (Vec<_>, Vec<_>) = self.references(shot, ends)?.into_iter().unzip();
         let prompt = self.prompt(shot);
-        if references.is_empty() {
+        if subjects.is_empty() {
             return Some((prompt, Vec::new()));
         }
-        let (characters, digests): (Vec<_>, Vec<_>) = references.into_iter().unzip();
-        Some((Project::prompt_with_sheets(&prompt, &characters), digests))
+        Some((Project::prompt_with_sheets(&prompt, &subjects), digests))
     }
 
-    /// Returns the downgrade if a sheet could not be made. The pictures of its character are made without it.
+    /// Returns the downgrade if sheets could not be made. The pictures of what they show are made without them.
     pub(super) fn missing_sheets(&self, ends: &StepEnds) -> Option<Downgrade> {
-        let failed =
-            |character: &&Character| ends.get(&name_of(character)).is_some_and(|end| end.output.is_none());
-        let names: Vec<&str> = self.sheets().into_iter().filter(failed).map(|one| one.id.as_str()).collect();
+        let is_missing = |one: &Subject<'_>| {
+            ends.get(&one.step()).is_some_and(|end| end.output.is_none() && !self.is_awaited(end))
+        };
+        let names: Vec<&str> = self.made_sheets().filter(is_missing).map(Subject::id).collect();
         (!names.is_empty()).then(|| Downgrade {
             code: "no_sheet".to_owned(),
             message: format!(
-                "there is no sheet of {}, so the character may look different from shot to shot",
+                "there is no sheet of {}, which may look different from shot to shot",
                 names.join(", ")
             ),
         })
@@ -102,11 +93,7 @@ impl Story {
 
     /// Returns the reports of the sheets.
     pub(super) fn sheet_reports(&self, ends: &StepEnds) -> Vec<StepReport> {
-        let names = self.sheets().into_iter().map(name_of);
+        let names = self.made_sheets().map(Subject::step);
         names.filter_map(|name| Some(ends.get(&name)?.report(&name))).collect()
     }
-}
-
-fn name_of(character: &Character) -> String {
-    format!("sheet/{}", character.id)
 }

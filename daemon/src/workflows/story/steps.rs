@@ -32,8 +32,7 @@ const DRAFT_SIDES: RangeInclusive<u32> = reel_draft::MIN_SIDE..=reel_draft::MAX_
 
 impl Story {
     pub(super) fn steps(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
-        let mut steps =
-            if self.until() >= StoryStage::Pictures { self.sheet_steps(is_known) } else { Vec::new() };
+        let mut steps = self.sheet_steps(is_known);
         for shot in self.spec.project.shots.iter().filter(|shot| self.is_selected(&shot.id)) {
             self.add_material(shot, ends, is_known, &mut steps);
         }
