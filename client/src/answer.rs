@@ -51,7 +51,7 @@ pub struct AnswerArgs {
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
-    /// Print who would answer and what it would cost, without asking anyone.
+    /// Print who would answer and what it would cost, without asking a provider.
     #[arg(long)]
     pub dry_run: bool,
     /// Wait at most this long, such as 90s or 5min; the task continues.

@@ -32,7 +32,8 @@ pub fn check(path: &Path) -> Result<Vec<String>, Failure> {
         return Ok(Vec::new());
     }
     let program = daemon_program().ok_or_else(|| {
-        Failure::new(Exit::NoDaemon, "no_daemon_program", "reeld is neither beside this program nor on PATH")
+        let message = "the program reeld is neither in the directory of reel nor on PATH";
+        Failure::new(Exit::NoDaemon, "no_daemon_program", message).hint("install reeld beside reel")
     })?;
     let checked = Command::new(&program).arg("--check-config").arg(path).stdin(Stdio::null()).output();
     let checked =
@@ -44,7 +45,7 @@ pub fn check(path: &Path) -> Result<Vec<String>, Failure> {
         return Ok(words.lines().map(plain).collect());
     }
     let words = if words.is_empty() { format!("reeld ended with {}", checked.status) } else { plain(words) };
-    Err(Failure::new(Exit::Config, "config_invalid", words).hint("reel config edit"))
+    Err(Failure::new(Exit::Config, "config_invalid", words).hint("reel config edit opens the file"))
 }
 
 /// Creates the configuration file from the template if it does not exist.
@@ -88,8 +89,11 @@ pub fn edit(
     }
     let warnings = check(temporary.path()).map_err(|failure| without_place(failure, temporary.path()))?;
     if read(&target)? != before {
-        let message = format!("{} was changed meanwhile, and is left as it is", table::path(path));
-        return Err(Failure::new(Exit::TryLater, "config_changed", message).hint("do it again"));
+        let message = format!(
+            "{} was changed by another program meanwhile, so reel did not write it",
+            table::path(path)
+        );
+        return Err(Failure::new(Exit::TryLater, "config_changed", message).hint("run the command again"));
     }
     save::place(temporary, &target, save::Existing::Replace)?;
     Ok(warnings)
@@ -107,7 +111,7 @@ fn without_place(mut failure: Failure, path: &Path) -> Failure {
     };
     let lines: Vec<_> = failure.error.message.lines().map(plain).collect();
     failure.error.message = lines.join("\n");
-    failure.error.hint = Some("the file is left as it is".to_owned());
+    failure.error.hint = Some("the file was not changed".to_owned());
     failure
 }
 

@@ -64,7 +64,10 @@ impl Context {
     /// Prints a note if the daemon's version differs from the client's, such as after an upgrade.
     pub fn note_version(&self, client: &Client) {
         if let Some(hello) = client.known_hello().filter(|hello| hello.version != VERSION) {
-            self.output.note(&format!("daemon {}, client {VERSION}: reel daemon restart", hello.version));
+            self.output.note(&format!(
+                "the daemon has version {} and this reel {VERSION}; reel daemon restart starts the same version",
+                hello.version
+            ));
         }
     }
 }

@@ -66,9 +66,9 @@ pub fn check_room(directory: &Path, bytes: u64) -> Result<(), Failure> {
     Err(Failure::new(
         crate::exit::Exit::CannotCreate,
         "disk_full",
-        format!("the disk of {shown} has {free} left, and {bytes} are needed"),
+        format!("the disk of {shown} has {free} of free space, and {bytes} are needed"),
     )
-    .hint("free some room, or choose another place with -o"))
+    .hint("free some space, or choose another directory with -o"))
 }
 
 /// Does not check free space on other systems. A write to a full disk fails there with its own message.

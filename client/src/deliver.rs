@@ -26,7 +26,7 @@ pub async fn deliver(
     existing: Existing,
 ) -> Result<Vec<PathBuf>, Failure> {
     let Some(first) = task.outputs.first() else {
-        return Err(Failure::new(Exit::WorkFailed, "no_output", format!("task {} made no file", task.id)));
+        return Err(Failure::new(Exit::WorkFailed, "no_output", format!("task {} has no result", task.id)));
     };
     match destination {
         Destination::Stdout => {
@@ -92,8 +92,12 @@ fn check_form(task: &TaskView, output: &Output, path: &Path) -> Result<(), Failu
         return if PictureFormat::of_path(path).is_some() { Ok(()) } else { Err(unknown_ending(path)) };
     }
     let fitting = path.with_extension(naming::extension(&output.media_type));
-    let message = format!("the result is {}, which {} does not fit", output.media_type, table::path(path));
-    Err(Failure::cannot_create(message).hint(format!("reel fetch {} -o {}", task.id, table::path(&fitting))))
+    let message = format!("the result is {}, so {} does not fit it", output.media_type, table::path(path));
+    Err(Failure::cannot_create(message).hint(format!(
+        "reel fetch {} -o {} writes it",
+        task.id,
+        table::word(&fitting)
+    )))
 }
 
 async fn save_under_free_names(
@@ -129,5 +133,5 @@ pub fn with_way_back(failure: Failure, task: &TaskView, path: &Path) -> Failure 
     }
     let id = task.id;
     let path = table::path(path);
-    failure.hint(format!("the daemon keeps what was made: reel fetch {id} -o {path}, or to another path"))
+    failure.hint(format!("the result is kept: reel fetch {id} -o {path}, or another path, writes it"))
 }

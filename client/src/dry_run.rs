@@ -45,7 +45,7 @@ pub async fn one(context: &Context, session: &Session, spec: &TaskSpec, what: &s
     context.note_version(&session.client());
     context.output.document(&result)?;
     context.output.line(&format!("{what}: {}", sentence(&result)))?;
-    context.output.note("this was a dry run: nobody was asked");
+    context.output.note("this was a dry run: no provider was asked");
     Ok(Exit::Done)
 }
 

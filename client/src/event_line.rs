@@ -66,7 +66,7 @@ impl EventLine {
     /// Returns the text of a line that belongs on stderr, such as for a lost connection; None if this line is data.
     pub fn note(&self) -> Option<String> {
         match (self.event.as_str(), self.missed) {
-            ("disconnected", _) => Some("the daemon is gone, connecting again".to_owned()),
+            ("disconnected", _) => Some("the connection to the daemon was lost; connecting again".to_owned()),
             (_, Some(1)) => Some("1 event was missed".to_owned()),
             (_, Some(missed)) => Some(format!("{missed} events were missed")),
             _ => None,

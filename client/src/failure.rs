@@ -115,7 +115,7 @@ impl Failure {
                             Some(format!("{hint}: change it (reel config edit), then reel retry {id}"))
                         }
                         Some(hint) => Some(hint.clone()),
-                        None => retryable.then(|| format!("reel retry {id}")),
+                        None => retryable.then(|| format!("reel retry {id} queues it again")),
                     };
                     failure
                 }
@@ -134,10 +134,10 @@ impl Failure {
                 let reason = task.hold_reason.map_or("unknown", HoldReason::name);
                 let again = if reason == "outcome_unknown" {
                     format!(
-                        "it may have been paid for: reel release {id} fetches it where its address is known, else asks (and may pay) again; reel cancel {id} gives up"
+                        "it may have been paid for: reel release {id} fetches it where its address is known, else asks (and may pay) again; reel cancel {id} cancels it"
                     )
                 } else {
-                    format!("reel release {id} lets it go on, reel cancel {id} gives up")
+                    format!("reel release {id} continues it, reel cancel {id} cancels it")
                 };
                 let why = task.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
                 let held = match task.hold_reason {
@@ -149,7 +149,7 @@ impl Failure {
             }
             state => Some(
                 Self::new(Exit::TryLater, "unfinished", format!("task {id} is {}", state.name()))
-                    .hint(format!("reel wait {id}")),
+                    .hint(format!("reel wait {id} waits until it is done")),
             ),
         }
     }
@@ -158,7 +158,7 @@ impl Failure {
 /// Returns the hint for a daemon whose process is suspended. `verb` is the subcommand of `reel daemon` that the user wanted.
 pub fn suspended(pid: Option<u32>, verb: &str) -> String {
     let pid = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
-    format!("kill -CONT {pid} lets it go on; reel daemon {verb} --force ends it")
+    format!("kill -CONT {pid} continues it; reel daemon {verb} --force ends it")
 }
 
 impl From<ClientError> for Failure {
@@ -188,23 +188,25 @@ impl From<ClientError> for Failure {
 /// Returns the next step after an error that the daemon gives no hint for.
 fn hint_of(error: &ClientError) -> Option<&'static str> {
     Some(match error {
-        ClientError::NoDaemon => "reel daemon start",
-        ClientError::StartFailed { exit_code: Some(78), .. } => "reel config edit",
+        ClientError::NoDaemon => "reel daemon start starts it",
+        ClientError::StartFailed { exit_code: Some(78), .. } => {
+            "reel config edit opens the configuration file"
+        }
         ClientError::StartFailed { exit_code: Some(75), .. } => {
-            "--socket or REEL_SOCKET names the socket that it listens on"
+            "another daemon uses this home: name its socket with --socket or REEL_SOCKET"
         }
         ClientError::NotReady { .. } => {
-            "reel daemon logs says what it does; reel daemon restart starts it again"
+            "reel daemon logs shows what it does; reel daemon restart ends it and starts it again"
         }
         ClientError::Unresponsive { .. } => {
-            "reel daemon logs may say why; reel daemon restart starts it again"
+            "reel daemon logs may show why; reel daemon restart ends it and starts it again"
         }
-        ClientError::Disconnected => "reel daemon logs says why; what was accepted is kept",
-        ClientError::Protocol { .. } => "reel daemon restart",
+        ClientError::Disconnected => "reel daemon logs shows why; accepted tasks are kept",
+        ClientError::Protocol { .. } => "reel daemon restart starts the daemon of this version",
         ClientError::NoSpeaker => {
             "where it is installed, espeak-ng speaks offline and free (apt install espeak-ng, then reel daemon reload); reel providers add adds another; --provider draft makes silence as long as the text takes to be spoken"
         }
-        ClientError::Damaged { .. } => "reel cache verify",
+        ClientError::Damaged { .. } => "reel cache verify checks every stored file",
         _ => return None,
     })
 }

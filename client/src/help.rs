@@ -109,7 +109,7 @@ const OWN_HEADINGS: [(&str, &[Headed]); 2] = [
 
 /// Exit codes of commands that wait for one task and write its result.
 const OF_ONE_RESULT: &str = "Exit codes: 0 if the result was made, 1 if the task failed, was cancelled or is held, \
-                             73 if the file cannot be written, 124 if the time of --timeout is over and \
+                             73 if the file cannot be written, 124 if the --timeout passed and \
                              130 after Ctrl-C. After 124 and 130 the task continues.";
 
 /// Exit codes of commands that change several tasks.
@@ -139,7 +139,7 @@ const EXIT_CODES: [(&[&str], &str); 9] = [
     (
         &["wait"],
         "Exit codes: 0 if the tasks succeeded, 1 if one failed, was cancelled or is held, 66 if one does not exist, \
-         and 124 if the time of --timeout is over. The tasks continue after 124.",
+         and 124 if the --timeout passed. The tasks continue after 124.",
     ),
     (
         &["follow"],
@@ -160,7 +160,7 @@ Exit codes: 0 success · 1 a task failed, was cancelled or is held · 64 wrong c
   70 internal error · 73 the output exists or cannot be created · 74 reading or writing failed ·
   75 refused for now, try again later · 76 reel and the daemon do not fit together ·
   77 no permission, a refused key or a budget that is used up · 78 wrong configuration ·
-  124 the time is over and the tasks continue · 130 Ctrl-C";
+  124 the timeout passed and the tasks continue · 130 Ctrl-C";
 
 /// Returns the command line of `reel` with its arranged help texts.
 pub fn command() -> Command {

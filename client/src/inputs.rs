@@ -28,7 +28,8 @@ pub async fn put_file(session: &Session, path: &Path) -> Result<(Digest, String)
     let file =
         std::fs::canonicalize(path).map_err(|error| no_input(format!("cannot read {shown}: {error}")))?;
     let Some(file) = file.to_str() else {
-        return Err(no_input(format!("the path of {shown} is not UTF-8")).hint("copy it to a path that is"));
+        return Err(no_input(format!("the path of {shown} is not UTF-8"))
+            .hint("copy it to a path that is valid UTF-8"));
     };
     let params = ArtifactPutParams { path: Some(file.to_owned()), ..ArtifactPutParams::default() };
     let ArtifactPutResult { digest, media_type, .. } = session.call::<ArtifactPut>(&params).await?;

@@ -9,7 +9,14 @@ use crate::units;
 
 /// Parses the id of a task from the command line.
 pub fn parse_id(text: &str) -> Result<TaskId, String> {
-    text.parse().map_err(|_| "a task is named by its number, which reel ls shows".to_owned())
+    text.parse().map_err(|_| "a task is named by its id, a number that reel ls shows".to_owned())
+}
+
+/// Parses the priority of a task from the command line.
+pub fn parse_priority(text: &str) -> Result<i8, String> {
+    let priority = text.parse().ok().filter(|priority| (-100..=100).contains(priority));
+    priority
+        .ok_or_else(|| "a priority is a whole number from -100 to 100, and higher starts first".to_owned())
 }
 
 /// Returns the notes about a task's results in one line; None if there are none. The line names the task's id, so that the user can find results that

@@ -131,9 +131,9 @@ pub async fn wait_for_one(
         return Err(Failure::new(
             Exit::TimedOut,
             "timed_out",
-            format!("the time is over, the work goes on{why}"),
+            format!("the timeout passed, and the task continues{why}"),
         )
-        .hint(format!("{}, or reel cancel {id} gives up", wait_command(&ids, one.fetch)))
+        .hint(format!("{}, or reel cancel {id} cancels it", wait_command(&ids, one.fetch)))
         .of(id));
     }
     ended
@@ -183,8 +183,10 @@ pub async fn leave(
         let cancel = client.call::<TaskCancel>(&params);
         cancelled += usize::from(matches!(timeout(SECOND_CHANCE, cancel).await, Ok(Ok(_))));
     }
-    output.warn(&format!("cancelled {cancelled} of {}", ids.len()));
-    Failure::new(Exit::Interrupted, "interrupted", format!("cancelled {cancelled} of {}", ids.len())).said()
+    let tasks = if ids.len() == 1 { "task" } else { "tasks" };
+    let words = format!("cancelled {cancelled} of {} {tasks}", ids.len());
+    output.warn(&words);
+    Failure::new(Exit::Interrupted, "interrupted", words).said()
 }
 
 /// Returns the command that continues the wait and then writes the files.
@@ -282,7 +284,7 @@ fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
             (task.id, task.name, task.state, task.progress)
         }
         Followed::Disconnected => {
-            progress.note("the daemon is gone, connecting again");
+            progress.note("the connection to the daemon was lost; connecting again");
             return false;
         }
         // The request after this says that the task no longer exists.

@@ -93,9 +93,9 @@ pub fn provider(reason: WaitReason, until: Option<Timestamp>, now: Timestamp) ->
         seconds.map(|seconds| format!(", tried again in {}", units::age(Duration::from_secs(seconds))));
     let words = match reason {
         WaitReason::Provider => "is busy",
-        WaitReason::ProviderRate => "was asked as often as its minute allows",
+        WaitReason::ProviderRate => "has used up the requests of this minute",
         WaitReason::ProviderPause => "asked for a pause",
-        WaitReason::ProviderDown => "is out of order",
+        WaitReason::ProviderDown => "failed several times in a row",
         WaitReason::ProviderUnreachable => "cannot be reached",
         other => other.text(),
     };
@@ -128,11 +128,11 @@ pub fn in_short(task: &TaskView, now: Timestamp) -> Option<String> {
             Some("rate_limited") => "rate limited".to_owned(),
             _ => "failed once".to_owned(),
         },
-        WaitReason::ProviderRate => "rate reached".to_owned(),
+        WaitReason::ProviderRate => "requests per minute".to_owned(),
         WaitReason::ProviderPause => "provider's pause".to_owned(),
         WaitReason::ProviderDown => "provider is down".to_owned(),
         WaitReason::ProviderUnreachable => "unreachable".to_owned(),
-        WaitReason::ProviderMissing => "no such provider".to_owned(),
+        WaitReason::ProviderMissing => "not configured".to_owned(),
     };
     let left = time_left(task, now).map(|left| format!(", {}", units::age(left)));
     Some(words + &left.unwrap_or_default())
@@ -223,11 +223,11 @@ mod tests {
                 60,
                 "task 7 waits, next try now: studio cannot be reached: refused",
             ),
-            (WaitReason::Paused, 48, "task 7 waits: the queue is paused: reel resume"),
+            (WaitReason::Paused, 48, "task 7 waits: the queue is paused (reel resume)"),
             (
                 WaitReason::ProviderMissing,
                 48,
-                "task 7 waits: its provider is not configured: reel config edit, or reel cancel gives up",
+                "task 7 waits: its provider is not configured (reel config edit, or reel cancel)",
             ),
         ] {
             let task = waiting(reason);
@@ -251,7 +251,7 @@ mod tests {
         studio.waits_until = Some(Timestamp::from_unix_ms(now.unix_ms() + 12_000));
         assert_eq!(line(&status), format!("{equal}, and studio cannot be reached, tried again in 12 s"));
         status.wait_reason = Some(WaitReason::Paused);
-        assert_eq!(line(&status), format!("{equal}, and the queue is paused: reel resume"));
+        assert_eq!(line(&status), format!("{equal}, and the queue is paused (reel resume)"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Notices {
         notices.add(notice(
             "journal_missing",
             format!("the journal {path} {what}"),
-            "stop the daemon and put the file back, if there is a copy of it; pictures of before stay in artifacts/, and ids go on",
+            "stop the daemon and put the file back, if there is a copy of it; earlier results stay in artifacts/, and new ids follow the earlier ones",
         ));
         notices
     }

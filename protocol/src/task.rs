@@ -144,22 +144,20 @@ impl WaitReason {
     /// Returns the reason as a text for people.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Dependencies => "for the tasks before it",
-            Self::EqualRequest => "for an equal request",
-            Self::Retry => "until its next attempt",
-            Self::Paused => "the queue is paused: reel resume",
+            Self::Dependencies => "the tasks that it comes after are not done",
+            Self::EqualRequest => "an equal request is under way",
+            Self::Retry => "its last attempt failed",
+            Self::Paused => "the queue is paused (reel resume)",
             Self::Stopping => "the daemon is stopping",
-            Self::Memory => "memory is critical: reel memory",
-            Self::Slots => "as many run as may",
+            Self::Memory => "memory is critical (reel memory)",
+            Self::Slots => "the limit of running tasks is reached (tasks.max_concurrent)",
             Self::Provider => "its provider is busy",
-            Self::ProviderRate => "for its provider's minute",
+            Self::ProviderRate => "the requests of this minute to its provider are used up",
             Self::ProviderPause => "its provider asked for a pause",
-            Self::ProviderDown => "its provider is out of order: reel providers",
-            Self::ProviderUnreachable => "its provider cannot be reached: reel providers",
-            Self::ProviderMissing => {
-                "its provider is not configured: reel config edit, or reel cancel gives up"
-            }
-            Self::Turn => "for its turn",
+            Self::ProviderDown => "its provider failed several times in a row (reel providers)",
+            Self::ProviderUnreachable => "its provider cannot be reached (reel providers)",
+            Self::ProviderMissing => "its provider is not configured (reel config edit, or reel cancel)",
+            Self::Turn => "other tasks are before it",
             Self::Unknown => "unknown",
         }
     }

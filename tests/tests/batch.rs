@@ -209,7 +209,7 @@ fn interrupt_batch(sandbox: &Sandbox, times: usize) -> Vec<String> {
         (record.contains("\"task\"") && !record.contains("\"submitting\"")).then_some(())
     });
     if times > 1 {
-        lines.with("coming back to 2 tasks of an earlier run");
+        lines.with("continuing 2 tasks of an earlier run");
     }
     process::signal(child.id(), Signal::INT);
     lines.with("press Ctrl-C again");

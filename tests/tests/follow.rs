@@ -146,7 +146,7 @@ fn follow_restarts_a_dead_daemon_and_loses_nothing() {
     connection.ok("task.cancel", json!({ "id": last }));
     let (code, rest, stderr) = follow.finish();
     assert_eq!(code, Some(1), "one was cancelled: {stderr}");
-    assert!(stderr.contains("the daemon is gone, connecting again"), "{stderr}");
+    assert!(stderr.contains("the connection to the daemon was lost; connecting again"), "{stderr}");
     seen.extend(rest.lines().map(str::to_owned));
     for id in ids {
         let ends = seen.iter().filter(|line| line.contains(&format!("task {id} debug.sleep succeeded")));

@@ -38,7 +38,7 @@ fn an_interrupted_wait_says_how_to_write_the_file() {
     provider.always(Fault::Never);
     let file = sandbox.root().join("lost.png").display().to_string();
     let waited = sandbox.reel(&["generate", "a cat", "-s", "64x64", "--timeout", "0.2s", "-o", &file]);
-    let way = format!("reel wait 1 && reel fetch 1 -o {file}, or reel cancel 1 gives up");
+    let way = format!("reel wait 1 && reel fetch 1 -o {file}, or reel cancel 1 cancels it");
     assert!(waited.expect_code(124).stderr.contains(&way), "{}", waited.stderr);
 }
 
@@ -54,7 +54,7 @@ fn a_batch_distinguishes_held_from_failed_tasks_and_prints_each_error_once() {
     let ran = sandbox.reel(&["batch", &lines, "-s", "64x64", "-o", &out]);
     let said = &ran.expect_code(1).stderr;
     assert!(said.contains("3 pictures: 1 made, 0 from cache, 0 kept, 1 held, 1 failed in "), "{said}");
-    let hint = "reel release 2 asks again (may pay again), reel cancel 2 gives up";
+    let hint = "reel release 2 asks again (may pay again), reel cancel 2 cancels it";
     assert_eq!(said.lines().last(), Some(hint), "{said}");
     assert_eq!(said.matches("line 1, 001-lost.png: task 2 is held: outcome unknown").count(), 1, "{said}");
     assert_eq!(said.matches("task 2 is held").count(), 1, "{said}");
@@ -78,7 +78,7 @@ fn the_new_configuration_file_holds_an_example_of_a_provider() {
 #[test]
 fn clearing_the_cache_warns_that_equal_requests_are_paid_again() {
     let sandbox = Sandbox::started();
-    let words = "equal requests are asked, and paid, again";
+    let words = "equal requests are made, and paid for, again";
     let cleared = sandbox.reel(&["cache", "clear"]);
     assert!(cleared.expect_code(0).stdout.contains(words), "{}", cleared.stdout);
     let kept = sandbox.reel(&["cache", "clear", "--memory-only"]);
@@ -146,14 +146,18 @@ fn mistakes_of_a_new_user_are_explained() {
     assert_eq!(status.expect_code(69).stdout, "not running\n");
     assert!(status.stderr.contains("reel daemon start"), "{}", status.stderr);
     let shown = sandbox.reel(&["show", "abc"]);
-    let words = "a task is named by its number, which reel ls shows";
+    let words = "a task is named by its id, a number that reel ls shows";
     assert!(shown.expect_code(64).stderr.contains(words), "{}", shown.stderr);
     fs::write(sandbox.work().join("empty.txt"), "\n\n").unwrap();
     let batch = sandbox.reel(&["batch", "empty.txt", "-o", "out"]);
-    assert!(batch.expect_code(65).stderr.contains("empty.txt holds no prompt"), "{}", batch.stderr);
+    assert!(batch.expect_code(65).stderr.contains("empty.txt has no prompt"), "{}", batch.stderr);
     let id = sandbox.reel(&["submit", "debug", "noop"]).expect_code(0).stdout.trim().to_owned();
     let other = sandbox.root().join("other");
     let missed = sandbox.reel(&["ls", "--socket", other.to_str().unwrap()]);
-    assert!(missed.expect_code(69).stderr.contains("REEL_SOCKET names the socket"), "{}", missed.stderr);
+    assert!(
+        missed.expect_code(69).stderr.contains("name its socket with --socket or REEL_SOCKET"),
+        "{}",
+        missed.stderr
+    );
     sandbox.reel(&["wait", &id]).expect_code(0);
 }

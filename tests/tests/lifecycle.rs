@@ -93,7 +93,7 @@ fn every_command_names_a_suspended_daemon_and_force_ends_it() {
         assert!(is_named(ran.expect_code(75)), "{}", ran.stderr);
     }
     let ran = sandbox.reel(&["daemon", "stop"]);
-    let way = format!("kill -CONT {pid} lets it go on; reel daemon stop --force ends it");
+    let way = format!("kill -CONT {pid} continues it; reel daemon stop --force ends it");
     assert!(is_named(ran.expect_code(75)) && ran.stderr.contains(&way), "{}", ran.stderr);
     let ran = sandbox.reel(&["daemon", "restart", "--force"]);
     assert!(ran.expect_code(0).stderr.contains("killed"), "{}", ran.stderr);

@@ -130,8 +130,8 @@ fn a_held_call_is_reported_with_both_commands_that_decide_about_it() {
     // Another run does not pay again, and there is still one task to decide about.
     let again = tale.make(&PICTURES);
     assert!(again.expect_code(1).stderr.contains(&format!("reel show {id} says why")), "{}", again.stderr);
-    assert!(again.stderr.contains("decide about what is held, then run"), "{}", again.stderr);
-    assert!(again.stderr.contains("cost: nothing, besides what is held"), "{}", again.stderr);
+    assert!(again.stderr.contains("release or cancel what is held, then run"), "{}", again.stderr);
+    assert!(again.stderr.contains("cost: nothing, without what is held"), "{}", again.stderr);
     assert_eq!(provider.calls(), 8);
     provider.be_good();
     tale.sandbox.reel(&["cancel", &id]).expect_code(0);
@@ -152,15 +152,11 @@ fn ctrl_c_leaves_the_task_running_and_the_same_command_finds_it_again() {
     });
     process::signal(child.id(), Signal::INT);
     let left = process::finish(child);
-    assert!(
-        left.expect_code(130).stderr.contains("the same command again comes back to it"),
-        "{}",
-        left.stderr
-    );
+    assert!(left.expect_code(130).stderr.contains("the same command again continues it"), "{}", left.stderr);
     let child = tale.begin(&PICTURES);
     provider.release();
     let ran = process::finish(child);
-    assert!(ran.expect_code(0).stderr.contains("coming back to task"), "{}", ran.stderr);
+    assert!(ran.expect_code(0).stderr.contains("continuing task"), "{}", ran.stderr);
     assert_eq!(provider.calls(), 8);
     let mut connection = tale.sandbox.connect();
     let tasks = connection.ok("task.list", json!({ "limit": 50 }))["tasks"].as_array().unwrap().clone();
@@ -177,7 +173,11 @@ fn the_command_survives_a_crash_of_the_daemon() {
     tale.sandbox.kill();
     provider.release();
     let ran = process::finish(child);
-    assert!(ran.expect_code(0).stderr.contains("the daemon is gone, connecting again"), "{}", ran.stderr);
+    assert!(
+        ran.expect_code(0).stderr.contains("the connection to the daemon was lost; connecting again"),
+        "{}",
+        ran.stderr
+    );
     assert!(tale.path("story.reel/b1.png").exists());
 }
 
@@ -370,7 +370,7 @@ fn a_full_disk_loses_nothing_and_the_same_command_writes_the_rest() {
     assert_eq!(provider.calls(), 8);
     fs::remove_file(filler).unwrap();
     let ran = tale.make(&PICTURES);
-    assert!(ran.expect_code(0).stderr.contains("coming back to task"), "{}", ran.stderr);
+    assert!(ran.expect_code(0).stderr.contains("continuing task"), "{}", ran.stderr);
     for shot in SHOTS {
         assert!(fs::metadata(tale.path(format!("story.reel/{shot}.png"))).unwrap().len() > 250_000, "{shot}");
     }

@@ -113,7 +113,7 @@ fn a_list_of_tasks_has_no_steps_unless_they_are_asked_for() {
     let film = top[1]["id"].to_string();
     assert_eq!(listed(&["--parent", &film]).len(), all - 2);
     let shown = tale.sandbox.reel(&["ls"]);
-    assert!(shown.stderr.contains(&format!("{} steps of tasks not shown", all - 2)), "{}", shown.stderr);
+    assert!(shown.stderr.contains(&format!("{} steps of tasks are not shown", all - 2)), "{}", shown.stderr);
     // The cursor of a page continues behind the last task that was listed.
     let page = tale.sandbox.reel(&["ls", "--limit", "1", "--json"]).expect_code(0).json();
     let rest = tale.sandbox.connect().ok("task.list", json!({ "cursor": page["next_cursor"] }));

@@ -173,7 +173,7 @@ fn a_dry_run_shows_the_provider_and_the_price_without_a_request() {
     let ran = batch(&["--dry-run"]);
     assert_eq!(ran.expect_code(0).stdout, "3 tasks: 0 kept, 1 from the cache, 2 by studio; about 0.08 USD\n");
     assert!(!sandbox.work().join("out").exists(), "a dry run writes nothing");
-    assert_eq!(provider.calls(), calls, "nobody was asked");
+    assert_eq!(provider.calls(), calls, "no provider was asked");
     assert_eq!(sandbox.reel(&["ls", "--json"]).json()["tasks"].as_array().unwrap().len(), 1);
     batch(&[]).expect_code(0);
     let ran = batch(&["--dry-run", "--json"]);

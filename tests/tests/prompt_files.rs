@@ -123,7 +123,11 @@ fn files_that_are_not_prompt_lists_are_refused_before_anything_is_paid() {
             "jq -c '.[]'",
         ),
         (b"[\n\"a\",\n\"b\",\n]", "line 1: this is a part of a JSON text", "jq"),
-        (b"```json\n{\"prompt\":\"a\"}\n```", "line 1: this is a fence", "remove"),
+        (
+            b"```json\n{\"prompt\":\"a\"}\n```",
+            "line 1: this line begins or ends a Markdown code block",
+            "remove",
+        ),
         (
             b"prompt,quality\na,high",
             "line 1: the column `quality` of this table is no field of a picture",
@@ -138,7 +142,7 @@ fn files_that_are_not_prompt_lists_are_refused_before_anything_is_paid() {
         (b"prompts:\n  - a cat\n", "line 1: this is a heading, or the key of a list", "sed -n"),
         (b"- prompt: a cat\n  style: ink\n", "line 1: this line holds the parameters", "{\"prompt\":"),
         (b"a\n# comment", "line 2: this is a comment", "{\"prompt\": \"# ...\"}"),
-        (b"--prompt \"a\" --steps 20", "line 1: this is a line of options", "negative_prompt"),
+        (b"--prompt \"a\" --steps 20", "line 1: this line has options of a command", "negative_prompt"),
         (b"{'prompt': 'a'}", "line 1: not a JSON object", "{\"prompt\": \"a lighthouse\""),
         (&utf16, "UTF-16", "iconv -f UTF-16 -t UTF-8"),
         (

@@ -38,7 +38,7 @@ fn a_configured_provider_is_used_before_draft_and_its_picture_is_kept() {
     let body: Value = serde_json::from_slice(&requests[0].body).unwrap();
     assert_eq!(body, json!({ "model": "gpt-image-2", "prompt": "a lighthouse", "n": 1, "size": "128x96" }));
     let again = sandbox.reel(&["generate", "a lighthouse", "-s", "128x96", "-o", "again.png"]);
-    assert!(again.expect_code(0).stderr.contains("same request as"), "{}", again.stderr);
+    assert!(again.expect_code(0).stderr.contains("the same request was made"), "{}", again.stderr);
     assert!(!made.stderr.contains("draft") && !again.stderr.contains("draft"));
     assert_eq!(provider.calls(), 1);
     let named = sandbox.connect().ok(

@@ -128,7 +128,7 @@ fn a_section_that_the_daemon_would_refuse_is_not_written() {
         0,
         "no temporary file is left"
     );
-    assert_eq!(sandbox.daemons(), [0_u32; 0], "nobody was asked");
+    assert_eq!(sandbox.daemons(), [0_u32; 0], "no provider was asked");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn the_request_is_printed_with_the_key_masked_and_not_sent() {
     let url = format!("POST {}/images/generations", provider.base_url());
     assert_eq!(lines[..4], ["by studio (pencil), about 0.08 USD", "", &url, "authorization: Bearer ***"]);
     assert!(lines.contains(&"  \"prompt\": \"a cat\","), "{}", ran.stdout);
-    assert!(ran.stderr.contains("nobody was asked"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no provider was asked"), "{}", ran.stderr);
 
     let as_json = dry_run(&["image", "generate", "--params", params, "--json"]);
     let document = as_json.expect_code(0).json();

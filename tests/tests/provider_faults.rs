@@ -196,7 +196,7 @@ fn a_provider_that_fails_repeatedly_is_paused_and_used_again_when_it_recovers() 
     let task = connection.task(waiting);
     assert_eq!((&task["state"], &task["wait_reason"]), (&json!("queued"), &json!("provider_down")), "{task}");
     let listed = sandbox.reel(&["providers"]);
-    assert!(listed.stdout.contains("out of order, tried again in"), "{}", listed.stdout);
+    assert!(listed.stdout.contains("failed several times in a row, tried again in"), "{}", listed.stdout);
     let drawn = connection.ok(
         "service.call",
         json!({ "service": "image", "method": "generate", "params": prompt("d"), "provider": "draft" }),

@@ -208,7 +208,7 @@ fn while_memory_is_critical_no_task_starts_and_every_status_says_so() {
     let task = connection.submit("debug.noop", json!({}));
     let shown = connection.task(task);
     assert_eq!((&shown["state"], &shown["wait_reason"]), (&json!("queued"), &json!("memory")));
-    let says = "memory is critical: reel memory";
+    let says = "memory is critical (reel memory)";
     for (arguments, is_note) in [(vec!["show", "1"], false), (vec!["status"], false), (vec!["ls"], true)] {
         let arguments: Vec<_> = arguments.iter().map(|word| word.replace('1', &task.to_string())).collect();
         let ran = sandbox.reel(&arguments.iter().map(String::as_str).collect::<Vec<_>>());

@@ -100,14 +100,17 @@ fn an_invalid_file_is_refused_with_an_event_and_the_former_one_stays() {
     assert_eq!((&now["digest"], now["refused"].as_str()), (&before["digest"], Some(reason)));
 
     let status = sandbox.reel(&["status"]).expect_code(0).stdout.clone();
-    assert!(status.contains("not in force, an older one is: ") && status.contains(":3:1:"), "{status}");
+    assert!(
+        status.contains("not used, because the daemon uses an older one: ") && status.contains(":3:1:"),
+        "{status}"
+    );
     assert!(sandbox.reel(&["config", "check"]).expect_code(78).stderr.contains(":3:1:"));
 
     sandbox.configure("[tasks]\nqueue_limit = 8\nmax_concurrent = 3\n");
     hears_reloaded(&mut ear, &["tasks.max_concurrent", "tasks.queue_limit"]);
     assert_eq!(in_force(&mut ear)["refused"], json!(null));
     let checked = sandbox.reel(&["config", "check"]).expect_code(0).stdout.clone();
-    assert!(checked.contains("holds and is in force"), "{checked}");
+    assert!(checked.contains("is valid, and the daemon uses it"), "{checked}");
 }
 
 #[test]
@@ -152,12 +155,12 @@ fn a_change_that_the_watcher_missed_is_reported_by_status_and_check() {
     assert_eq!(sandbox.reel(&["config", "check", "--json"]).expect_code(0).json()["is_in_force"], false);
     let reloaded = sandbox.reel(&["daemon", "reload"]).expect_code(0).stdout.clone();
     assert!(reloaded.contains("tasks.queue_limit"), "{reloaded}");
-    assert!(sandbox.reel(&["config", "check"]).expect_code(0).stdout.contains("is in force"));
+    assert!(sandbox.reel(&["config", "check"]).expect_code(0).stdout.contains("the daemon uses it"));
     // A manual reload works even where the watcher sees nothing.
     sandbox.configure("[tasks]\nqueue_limit = 10\n");
     process::signal(sandbox.daemon_pid().unwrap(), Signal::HUP);
     eventually("the signal was heard", || {
-        sandbox.reel(&["config", "check"]).stdout.contains("is in force").then_some(())
+        sandbox.reel(&["config", "check"]).stdout.contains("the daemon uses it").then_some(())
     });
 }
 
@@ -181,9 +184,9 @@ fn config_edit_checks_the_file_and_loads_it() {
     let wrong = edit(&sandbox, &config, "[tasks]\nhistori = 5");
     assert!(wrong.expect_code(78).stderr.contains("did you mean history?"), "{}", wrong.stderr);
     let right = edit(&sandbox, &config, "[tasks]\nhistory = 5");
-    assert!(right.expect_code(0).stdout.contains("holds and is in force"), "{}", right.stdout);
+    assert!(right.expect_code(0).stdout.contains("is valid, and the daemon uses it"), "{}", right.stdout);
     // A file that is not the daemon's own is only checked.
     let elsewhere = sandbox.root().join("new/directory/config.toml");
     let other = edit(&sandbox, &elsewhere, "[tasks]\nhistory = 6");
-    assert!(other.expect_code(0).stdout.trim_end().ends_with("config.toml holds"), "{}", other.stdout);
+    assert!(other.expect_code(0).stdout.trim_end().ends_with("config.toml is valid"), "{}", other.stdout);
 }

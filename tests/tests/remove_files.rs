@@ -35,7 +35,7 @@ fn a_removed_task_loses_its_files_except_those_of_other_tasks() {
     let removed = sandbox.reel(&["rm", &id(&pier), &id(&harbour), "--with-files", "--yes"]);
     removed.expect_code(0);
     assert!(removed.stderr.contains("1 file removed"), "{}", removed.stderr);
-    assert!(removed.stderr.contains("1 stays, as something else names it"), "{}", removed.stderr);
+    assert!(removed.stderr.contains("1 is kept, because another task has it too"), "{}", removed.stderr);
     assert!(!file(&pier).exists() && file(&again).exists());
     let stats = sandbox.connect().ok("cache.stats", json!({}));
     assert_eq!((&stats["artifacts"], &stats["entries"]), (&json!(1), &json!(1)), "{stats}");
@@ -62,7 +62,7 @@ fn the_input_of_an_unfinished_task_stays() {
     provider.wait_for_in_flight(1);
     let removed = sandbox.reel(&["rm", &pier["id"].to_string(), "--with-files", "--yes"]);
     removed.expect_code(0);
-    assert!(removed.stderr.contains("1 stays"), "{}", removed.stderr);
+    assert!(removed.stderr.contains("1 is kept"), "{}", removed.stderr);
     assert!(file(&pier).exists());
     provider.release();
     assert_eq!(connection.wait(night)["state"], "succeeded");

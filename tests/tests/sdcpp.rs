@@ -174,7 +174,7 @@ fn the_server_is_down_for_a_while_during_a_job() {
     eventually("the failed poll is shown", || {
         let task = connection.task(id);
         let message = task["progress"]["message"].as_str().unwrap_or_default().to_owned();
-        message.contains("does not say how the job stands").then_some(())
+        message.contains("does not report the state of the job").then_some(())
     });
     let server = FakeSdcpp::start_at(address);
     assert_made(&connection.wait(id), 1);
@@ -205,7 +205,7 @@ fn errors_are_shown_in_the_words_of_the_server() {
             "no picture",
             SdcppPlan { garbage: Some("aGVsbG8gd29ybGQ="), ..plan },
             "provider_failed",
-            "no picture",
+            "is not a picture",
         ),
     ] {
         server.on_prompt(text, plan);

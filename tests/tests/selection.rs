@@ -99,7 +99,7 @@ fn espeak_ng_speaks_if_no_other_provider_does() {
     assert_eq!((&task["provider"], &task["notes"]), (&json!("espeak-ng"), &json!([])), "{task}");
     assert!(fs::metadata(sandbox.work().join("line.wav")).unwrap().len() > 10_000);
     let shown = sandbox.reel(&["providers"]).expect_code(0).stdout.clone();
-    assert!(shown.contains("command, embedded") && shown.contains("draft, embedded"), "{shown}");
+    assert!(shown.contains("command, built in") && shown.contains("draft, built in"), "{shown}");
     // Pictures are still drafts.
     let task = sandbox
         .connect()

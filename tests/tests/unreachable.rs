@@ -220,7 +220,7 @@ fn a_repeated_batch_returns_to_its_tasks_and_an_equal_request_says_that_it_waits
     lines.with("still running in the background: run the same batch command again");
     process::finish(child).expect_code(130);
     let (child, mut lines) = run();
-    lines.with("coming back to 2 tasks of an earlier run");
+    lines.with("continuing 2 tasks of an earlier run");
     let (again, mut of_one) = waiting(&sandbox, &["generate", "a", "-s", "64x64"]);
     of_one.with("waits: an equal request is under way already");
     let listed = sandbox.reel(&["ls"]);

@@ -175,7 +175,7 @@ fn a_job_that_times_out_is_held_and_a_release_polls_it_again() {
     let task = connection.wait(id);
     assert_eq!((&task["state"], &task["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{task}");
     let error = &task["error"];
-    assert!(error["message"].as_str().unwrap().contains("has not done the job within 1 s"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("did not finish the job within 1 s"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("asks studio for it first"), "{error}");
     // The job has been done meanwhile, so nothing is submitted.
     provider.videos().release();

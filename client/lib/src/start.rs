@@ -60,7 +60,7 @@ pub(crate) async fn start_and_dial(options: &ConnectOptions) -> Result<Stream, C
         return Ok(stream);
     }
     let program = options.daemon.clone().or_else(daemon_program).ok_or_else(|| ClientError::StartFailed {
-        reason: "reeld is neither beside this program nor on PATH".to_owned(),
+        reason: "the program reeld is neither in the directory of this program nor on PATH".to_owned(),
         exit_code: None,
     })?;
     let begun = Instant::now();

@@ -199,7 +199,7 @@ fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Default
         None | Some(Value::Null) => None,
         Some(Value::String(name)) if naming::is_unwritable_picture(&name) => {
             return Err(format!(
-                "`{name}` names a form that is not written: pictures end in {}",
+                "`{name}` ends in a format that cannot be written; pictures end in {}",
                 PictureFormat::ENDINGS
             ));
         }

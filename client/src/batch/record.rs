@@ -87,7 +87,7 @@ impl Record {
         }
         fs::create_dir_all(directory).map_err(|error| cannot(&error))?;
         let lock = lock(directory).map_err(|error| cannot(&error))?.ok_or_else(|| {
-            let message = format!("another batch is at work in {shown}");
+            let message = format!("another reel batch writes to {shown}");
             Failure::new(Exit::TryLater, "directory_busy", message)
                 .hint("wait for it, or choose another directory with -o")
         })?;

@@ -173,11 +173,12 @@ impl Report {
         }
         if !self.unasked.is_empty() {
             let names: Vec<&str> = self.unasked.iter().take(SHOWN_FILES).map(String::as_str).collect();
-            let more = if self.unasked.len() > names.len() { ", …" } else { "" };
+            let more = if self.unasked.len() > names.len() { ", and others" } else { "" };
             let count = self.unasked.len();
-            let files = if count == 1 { "1 file" } else { &format!("{count} files") };
+            let (files, belong) =
+                if count == 1 { ("1 file", "belongs") } else { (&*format!("{count} files"), "belong") };
             notes.push(format!(
-                "no line asks any more for {files} of an earlier run: {}{more}",
+                "{files} of an earlier run {belong} to no line any more: {}{more}",
                 names.join(", ")
             ));
         }
@@ -211,9 +212,10 @@ impl Report {
         let ids: Vec<TaskId> = held().filter_map(|line| line.task).collect();
         let may_pay =
             held().any(|line| line.error.as_ref().is_some_and(|error| error.code == OUTCOME_UNKNOWN));
-        let again = if may_pay { "asks again (may pay again)" } else { "lets them go on" };
+        let again = if may_pay { "asks again (may pay again)" } else { "continues them" };
+        let cancels = if ids.len() == 1 { "cancels it" } else { "cancels them" };
         let ids = Some(waiting::join(&ids)).filter(|ids| !ids.is_empty())?;
-        Some(format!("reel release {ids} {again}, reel cancel {ids} gives up"))
+        Some(format!("reel release {ids} {again}, reel cancel {ids} {cancels}"))
     }
 
     /// Describes each failed line for people: line number, file, message, code and hint.
@@ -283,14 +285,14 @@ mod tests {
         assert!(report.notes().is_empty() && report.held_hint().is_none());
         let notes = report.with_earlier(2, vec!["009-x.png".to_owned()]).notes();
         assert_eq!(notes[0], "renamed 2 files whose lines have other numbers now");
-        assert_eq!(notes[1], "no line asks any more for 1 file of an earlier run: 009-x.png");
+        assert_eq!(notes[1], "1 file of an earlier run belongs to no line any more: 009-x.png");
     }
 
     #[test]
     fn held_tasks_are_counted_apart_and_named_in_one_line() {
         let items =
             plan(Input::read(b"a\nb", &Defaults::default(), &Reading::Guarded).unwrap().lines, None).unwrap();
-        for (code, again) in [(OUTCOME_UNKNOWN, "asks again (may pay again)"), ("user", "lets them go on")] {
+        for (code, again) in [(OUTCOME_UNKNOWN, "asks again (may pay again)"), ("user", "continues them")] {
             let held = |place: usize, id| {
                 let failure = Failure::new(Exit::WorkFailed, code, "it is held").hint("for one");
                 LineResult::held(&items[place], TaskId(id), failure)
@@ -302,7 +304,7 @@ mod tests {
                 "2 pictures: 0 made, 0 from cache, 0 kept, 2 held, 0 failed in 0 ms"
             );
             assert_eq!(report.failures()[1], format!("line 2, 002-b.png: it is held ({code})"));
-            let hint = format!("reel release 58 59 {again}, reel cancel 58 59 gives up");
+            let hint = format!("reel release 58 59 {again}, reel cancel 58 59 cancels them");
             assert_eq!(report.held_hint(), Some(hint));
         }
     }

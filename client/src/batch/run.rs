@@ -124,8 +124,8 @@ impl Run<'_> {
         self.open = earlier.open;
         match self.open.len() {
             0 => {}
-            1 => self.progress.note("coming back to 1 task of an earlier run"),
-            count => self.progress.note(&format!("coming back to {count} tasks of an earlier run")),
+            1 => self.progress.note("continuing 1 task of an earlier run"),
+            count => self.progress.note(&format!("continuing {count} tasks of an earlier run")),
         }
         let to = (earlier.batch, &mut *self.record);
         let batch = submit(&session, self.order, self.items, &earlier.missing, to, &mut self.open).await?;
@@ -188,7 +188,9 @@ impl Run<'_> {
                     settled.push(task.id);
                 }
             }
-            Followed::Disconnected => self.progress.note("the daemon is gone, connecting again"),
+            Followed::Disconnected => {
+                self.progress.note("the connection to the daemon was lost; connecting again");
+            }
             Followed::Missed(_) | Followed::Memory(_) => {}
         }
     }
@@ -254,7 +256,7 @@ impl Run<'_> {
                     _ => Err(Failure::new(
                         Exit::WorkFailed,
                         "no_output",
-                        format!("task {} made no file", task.id),
+                        format!("task {} has no result", task.id),
                     )),
                 };
                 (wanted, task, saved)

@@ -35,7 +35,7 @@ const LABELLED: Kind = ("this line is one of several that describe one picture",
 const PARAMETERS: Kind = ("this line holds the parameters of a picture", OBJECT);
 const SEPARATOR: Kind = ("this line only separates parts of a document", "remove the line");
 const MARKDOWN_TABLE: Kind = (
-    "this is a table of Markdown",
+    "this is a Markdown table",
     "write a prompt alone on each line, or save the table as CSV with a column `prompt`",
 );
 const MARKUP: Kind =
@@ -48,13 +48,14 @@ const PART: Kind = (
     "this is a part of a JSON text, and a line is one prompt or one whole object",
     "jq -c . FILE | reel batch - writes an object to a line; jq -c '.[]' where FILE is an array",
 );
-const FENCE: Kind = ("this is a fence of Markdown", "remove the lines that begin with ``` or ~~~");
+const FENCE: Kind =
+    ("this line begins or ends a Markdown code block", "remove the lines that begin with ``` or ~~~");
 const COMMENT: Kind = (
     "this is a comment or a heading",
     r##"remove it; a prompt that begins so is written {"prompt": "# ..."}"##,
 );
 const OPTIONS: Kind = (
-    "this is a line of options",
+    "this line has options of a command",
     r#"write {"prompt": "a lighthouse", "negative_prompt": "people", "width": 1024, "height": 768}"#,
 );
 

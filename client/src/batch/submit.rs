@@ -75,10 +75,10 @@ pub async fn submit(
 /// Adds to a failure that tasks of earlier lines were accepted, because they go on and may cost.
 fn beside_accepted(mut failure: Failure, accepted: usize, batch: Option<BatchId>) -> Failure {
     let batch = batch
-        .map(|batch| format!(" (reel ls --batch {batch} lists them, reel cancel ID gives one up)"))
+        .map(|batch| format!(" (reel ls --batch {batch} lists them, reel cancel ID cancels one)"))
         .unwrap_or_default();
     let words = format!(
-        "{}; {accepted} tasks of earlier lines were accepted and go on{batch}",
+        "{}; {accepted} tasks of earlier lines were accepted and continue{batch}",
         failure.error.message
     );
     failure.error.message = words;

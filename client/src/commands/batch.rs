@@ -60,7 +60,7 @@ pub struct Args {
     /// Replace files that were changed or that no batch wrote.
     #[arg(long)]
     force: bool,
-    /// Print what would be made, by whom and for how much, without asking anyone.
+    /// Print what would be made, by whom and for how much, without asking a provider.
     #[arg(long)]
     dry_run: bool,
     /// Make every picture again.
@@ -82,7 +82,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let items = batch::plan(input.lines, args.provider.as_deref())
         .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
     if items.is_empty() {
-        let message = format!("{} holds no prompt", table::path(&args.file));
+        let message = format!("{} has no prompt", table::path(&args.file));
         return Err(Failure::new(Exit::BadData, "bad_data", message).hint("write one prompt on each line"));
     }
     let lines = name_of(&args.file);
@@ -150,7 +150,7 @@ async fn dry_run(context: &Context, args: &Args, items: &[Item], order: &Order) 
     context.note_version(&session.client());
     context.output.document(&summary)?;
     context.output.line(&summary.words())?;
-    context.output.note("this was a dry run: nobody was asked");
+    context.output.note("this was a dry run: no provider was asked");
     Ok(Exit::Done)
 }
 
@@ -208,7 +208,7 @@ fn read_input(file: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(
             Exit::BadData,
             "bad_data",
-            format!("more than {} of lines", units::bytes(INPUT_BYTES)),
+            format!("the input has more than {}", units::bytes(INPUT_BYTES)),
         ));
     }
     Ok(bytes)
@@ -245,7 +245,7 @@ fn sort_out(
             }
             Step::Refuse(file) => {
                 let shown = table::path(&args.output.join(file));
-                let message = format!("{shown} exists and is not from a batch, or was changed");
+                let message = format!("{shown} exists, and no batch wrote it or it was changed since");
                 let failure =
                     Failure::new(Exit::CannotCreate, "output_exists", message).hint("--force replaces it");
                 results.push((item_index, LineResult::failed(item, None, failure)));

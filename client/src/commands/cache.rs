@@ -17,16 +17,16 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Show its size, hits and misses.
+    /// Show how large the cache is and how often it had a result.
     #[command(after_help = "Example: reel cache stats --json")]
     Stats,
-    /// Read back every file and set damaged ones aside.
+    /// Read every stored file again and move damaged ones to another directory.
     #[command(after_help = "Example: reel cache verify")]
     Verify,
-    /// Drop all entries, so that equal requests are asked, and paid, again; files that a task in the history names are kept.
+    /// Remove all entries, so that equal requests are made, and paid for, again. Files of tasks in the history are kept.
     #[command(after_help = "Example: reel cache clear --memory-only")]
     Clear {
-        /// Drop only what is in memory, and keep the files.
+        /// Remove only the copies in memory, and keep the files.
         #[arg(long)]
         memory_only: bool,
     },
@@ -61,7 +61,7 @@ fn stats_layout(stats: &CacheStatsResult) -> String {
         ("hits", stats.hits.to_string()),
         ("misses", stats.misses.to_string()),
         ("coalesced", stats.coalesced.to_string()),
-        ("corrupt", stats.corrupt.to_string()),
+        ("damaged", stats.corrupt.to_string()),
         ("entries", stats.entries.to_string()),
         (
             "files",
@@ -75,18 +75,18 @@ fn stats_layout(stats: &CacheStatsResult) -> String {
 fn verify_layout(found: &CacheVerifyResult) -> String {
     table::fields(&[
         ("checked", format!("{} files, {}", found.checked, bytes(found.checked_bytes))),
-        ("corrupt", found.corrupt.to_string()),
+        ("damaged", found.corrupt.to_string()),
         ("missing", found.missing.to_string()),
-        ("strays", format!("{} removed", found.strays)),
+        ("unknown", format!("{} removed", found.strays)),
     ])
 }
 
 fn clear_layout(cleared: &CacheClearResult, is_memory_only: bool) -> String {
-    let from_now_on = if is_memory_only { "" } else { "equal requests are asked, and paid, again" };
+    let from_now_on = if is_memory_only { "" } else { "equal requests are made, and paid for, again" };
     table::fields(&[
         ("freed", bytes(cleared.freed_bytes)),
-        ("entries", format!("{} dropped", cleared.entries)),
-        ("files", format!("{} dropped, {} kept for the history", cleared.artifacts, cleared.pinned)),
+        ("entries", format!("{} removed", cleared.entries)),
+        ("files", format!("{} removed, {} kept for tasks in the history", cleared.artifacts, cleared.pinned)),
         ("from now on", from_now_on.to_owned()),
     ])
 }

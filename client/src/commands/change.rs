@@ -54,7 +54,7 @@ pub struct PriorityArgs {
     #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
     /// The new priority, -100 to 100, higher first.
-    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
+    #[arg(allow_negative_numbers = true, value_parser = tasks::parse_priority)]
     priority: i8,
 }
 
@@ -92,7 +92,7 @@ pub async fn retry(context: &Context, args: Args) -> Result<Exit, Failure> {
 
 /// Returns the line for a retried task. It names no state, because the task may have changed its state before the line is read.
 fn tried_again(id: TaskId, _task: Option<&TaskView>) -> String {
-    format!("{id} is tried again; reel wait {id} waits until it is done")
+    format!("{id} is queued again; reel wait {id} waits until it is done")
 }
 
 /// Adds a hint to the refusal to retry a task that succeeded: how to fetch its result, or how to make another one.
@@ -102,7 +102,7 @@ async fn explain_refusal(client: &Client, id: TaskId, mut error: RpcError) -> Rp
         && task.state == TaskState::Succeeded
     {
         let fetch = format!("reel fetch {id} writes its result");
-        error.data.hint = Some(format!("{fetch}; its command again with --fresh makes another one"));
+        error.data.hint = Some(format!("{fetch}; the same command with --fresh makes another one"));
     }
     error
 }
@@ -183,8 +183,8 @@ fn removed(all: ArtifactRemoveResult) -> String {
     let gone = format!("{} {files} removed, {}", all.removed, units::bytes(all.freed_bytes));
     match all.kept {
         0 => gone,
-        1 => format!("{gone}; 1 stays, as something else names it"),
-        kept => format!("{gone}; {kept} stay, as something else names them"),
+        1 => format!("{gone}; 1 is kept, because another task has it too"),
+        kept => format!("{gone}; {kept} are kept, because other tasks have them too"),
     }
 }
 
@@ -192,8 +192,10 @@ fn removed(all: ArtifactRemoveResult) -> String {
 fn confirm(ids: &[TaskId]) -> Result<(), Failure> {
     let (input, error) = (std::io::stdin(), std::io::stderr());
     if !(input.is_terminal() && error.is_terminal()) {
-        let failure = Failure::usage("--with-files removes results for good, and nobody can be asked here");
-        return Err(failure.hint("add --yes"));
+        let failure = Failure::usage(
+            "--with-files removes results for ever, and there is no terminal to ask for confirmation",
+        );
+        return Err(failure.hint("--yes removes them without asking"));
     }
     let tasks = if ids.len() == 1 { "task and its files" } else { "tasks and their files" };
     let _ = write!(std::io::stderr(), "Remove {} {tasks} from the daemon's store? [y/N] ", ids.len());

@@ -85,7 +85,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             match &text {
                 Some(text) => context.output.data(text)?,
                 None => {
-                    context.output.note(&format!("defaults are in force: {} does not exist", path.display()));
+                    context.output.note(&format!("{} does not exist, so the defaults apply", path.display()));
                 }
             }
             context.output.document(&Document { text, ..document })?;
@@ -118,11 +118,11 @@ fn tell(
 ) -> Result<(), Failure> {
     let path = document.path.display();
     let holds = match (document.exists, &file_state) {
-        (true, None) => format!("{path} holds"),
-        (true, Some(ConfigFileState::InForce)) => format!("{path} holds and is in force"),
-        (true, Some(file_state)) => format!("{path} holds: {}", file_state.words().unwrap_or_default()),
+        (true, None) => format!("{path} is valid"),
+        (true, Some(ConfigFileState::InForce)) => format!("{path} is valid, and the daemon uses it"),
+        (true, Some(file_state)) => format!("{path} is valid: {}", file_state.words().unwrap_or_default()),
         (false, None | Some(ConfigFileState::InForce)) => {
-            format!("{path} does not exist: defaults are in force")
+            format!("{path} does not exist, so the defaults apply")
         }
         (false, Some(file_state)) => {
             format!("{path} does not exist: {}", file_state.words().unwrap_or_default())

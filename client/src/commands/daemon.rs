@@ -107,7 +107,7 @@ fn of_start(error: ClientError) -> Failure {
         Some(program) => {
             let program = program.display();
             failure.hint(format!(
-                "{program} and this reel are of different versions: install both of one version"
+                "{program} and this reel are of different versions; install the same version of both"
             ))
         }
         None => failure,

@@ -43,7 +43,7 @@ struct Document {
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let destination = Destination::parse(args.output.as_deref());
     if destination == Destination::Stdout && context.output.is_json {
-        return Err(Failure::usage("-o - and --json both want stdout"));
+        return Err(Failure::usage("-o - and --json cannot be used together, because both print to stdout"));
     }
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let session = context.session().await?;
@@ -52,9 +52,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match Failure::of_task(&task) {
         // A failed task may still have outputs, such as an answer that does not fit its schema.
         Some(failure) if task.state == TaskState::Failed && !task.outputs.is_empty() => {
-            context
-                .output
-                .warn(&format!("the task failed, and what it made is kept: {}", failure.error.message));
+            context.output.warn(&format!("the task failed, but it has a result: {}", failure.error.message));
         }
         Some(failure) => return Err(failure),
         None => {}

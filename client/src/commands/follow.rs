@@ -37,7 +37,9 @@ pub struct Args {
 /// Follows the tasks until they are done or Ctrl-C is pressed.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if args.ids.len() > NAMED_TASKS {
-        return Err(Failure::usage(format!("at most {NAMED_TASKS} tasks can be named, or a batch")));
+        return Err(Failure::usage(format!(
+            "at most {NAMED_TASKS} tasks can be named; --batch follows a whole batch"
+        )));
     }
     let session = context.session().await?;
     let mut interrupts = Interrupts::listen();
@@ -61,7 +63,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     view.progress.clear();
     context.note_version(&session.client());
     if has_end && matches!(&ended, Err(failure) if failure.exit == Exit::Interrupted) {
-        context.output.note("no longer followed, the work goes on");
+        context.output.note("no longer followed; the tasks continue");
     }
     ended?;
     Ok(if view.unsuccessful.is_empty() { Exit::Done } else { Exit::WorkFailed })

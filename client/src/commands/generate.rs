@@ -84,7 +84,7 @@ pub struct Args {
     #[arg(long)]
     pub no_cache: bool,
     /// Priority from -100 to 100, higher first.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = tasks::parse_priority)]
     pub priority: i8,
     /// Print the task's id and leave it running.
     #[arg(long, conflicts_with_all = ["output", "timeout"])]
@@ -92,7 +92,7 @@ pub struct Args {
     /// Replace files that exist.
     #[arg(long)]
     pub force: bool,
-    /// Print who would make them and what they would cost, without asking anyone.
+    /// Print who would make them and what they would cost, without asking a provider.
     #[arg(long)]
     pub dry_run: bool,
     /// Wait at most this long, such as 90s or 5min; the task continues.
@@ -176,10 +176,14 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     match &destination {
         Destination::Stdout if args.n > 1 => {
-            return Err(Failure::usage("-o - takes one picture, not several"));
+            return Err(Failure::usage(
+                "-o - prints one picture, and -n asks for several: name a file with -o FILE",
+            ));
         }
         Destination::Stdout if context.output.is_json => {
-            return Err(Failure::usage("-o - and --json both want stdout"));
+            return Err(Failure::usage(
+                "-o - and --json cannot be used together, because both print to stdout",
+            ));
         }
         Destination::File(path) if PictureFormat::of_path(path).is_none() => {
             return Err(unknown_ending(path));
@@ -267,12 +271,14 @@ pub fn say_if_cached(context: &Context, task: &TaskView) {
                 _ => format!("{} ago", units::age(age)),
             },
         );
-        context.output.note(&format!("same request as {age}; --fresh makes a new one"));
+        context.output.note(&format!(
+            "from the cache, because the same request was made {age}; --fresh makes a new result"
+        ));
     }
 }
 
 fn parse_seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "a seed is a whole number from 0 on, such as 42".to_owned())
+    text.parse().map_err(|_| "a seed is a whole number, 0 or more, such as 42".to_owned())
 }
 
 fn parse_number_of_pictures(text: &str) -> Result<u32, String> {

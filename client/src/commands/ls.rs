@@ -42,7 +42,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let say_hidden = || {
         let steps = if hidden == 1 { "1 step".to_owned() } else { format!("{hidden} steps") };
         if hidden > 0 {
-            context.output.note(&format!("{steps} of tasks not shown: reel ls --steps, or --parent ID"));
+            context.output.note(&format!("{steps} of tasks are not shown; reel ls --steps shows them"));
         }
     };
     if found.tasks.is_empty() {
@@ -64,7 +64,10 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     }
     say_hidden();
     if found.next_cursor.is_some() {
-        context.output.note(&format!("more: reel ls --limit {}", args.limit.saturating_mul(2)));
+        context.output.note(&format!(
+            "there are more tasks; reel ls --limit {} shows them",
+            args.limit.saturating_mul(2)
+        ));
     }
     Ok(Exit::Done)
 }
@@ -146,5 +149,5 @@ fn detail(task: &TaskView, now: Timestamp) -> String {
 
 fn parse_state(text: &str) -> Result<TaskState, String> {
     TaskState::from_name(text)
-        .ok_or_else(|| format!("it is one of {}", TaskState::ALL.map(TaskState::name).join(", ")))
+        .ok_or_else(|| format!("the states are {}", TaskState::ALL.map(TaskState::name).join(", ")))
 }

@@ -46,7 +46,7 @@ enum Action {
         /// The provider's name [default: all that speak].
         name: Option<String>,
     },
-    /// Print the requests that a task would send, with secrets masked, and its probable cost, without asking anyone.
+    /// Print the requests that a task would send, with secrets masked, and its probable cost, without asking a provider.
     DryRun(dry_run::Args),
     /// Add a provider to the configuration; on a terminal, ask for missing values.
     Add(Box<add::Args>),
@@ -141,7 +141,7 @@ async fn list_voices(context: &Context, name: Option<String>) -> Result<Exit, Fa
         }
     }
     if found.providers.is_empty() {
-        context.output.note("no provider speaks: reel providers add");
+        context.output.note("no provider speaks; reel providers add adds one");
     }
     Ok(Exit::Done)
 }
@@ -156,7 +156,7 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
             [
                 provider.name.clone(),
                 if provider.is_embedded {
-                    format!("{}, embedded", provider.kind)
+                    format!("{}, built in", provider.kind)
                 } else {
                     provider.kind.clone()
                 },

@@ -7,13 +7,13 @@ use crate::{context::Context, exit::Exit, failure::Failure};
 /// Pauses the queue. Running tasks continue.
 pub async fn pause(context: &Context) -> Result<Exit, Failure> {
     context.output.document(&context.ask::<QueuePause>(&Empty {}).await?)?;
-    context.output.note("paused: running tasks go on, no new one starts; reel resume");
+    context.output.note("paused: running tasks continue, and no new task starts until reel resume");
     Ok(Exit::Done)
 }
 
 /// Ends the pause of the queue.
 pub async fn resume(context: &Context) -> Result<Exit, Failure> {
     context.output.document(&context.ask::<QueueResume>(&Empty {}).await?)?;
-    context.output.note("resumed");
+    context.output.note("resumed: queued tasks start again");
     Ok(Exit::Done)
 }

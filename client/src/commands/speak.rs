@@ -73,7 +73,7 @@ pub struct Args {
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
-    /// Print who would make it and what it would cost, without asking anyone.
+    /// Print who would make it and what it would cost, without asking a provider.
     #[arg(long)]
     pub dry_run: bool,
     /// Wait at most this long, such as 90s or 5min; the task continues.
@@ -147,7 +147,9 @@ fn check_destination(
     let destination = Destination::parse(args.output.as_deref());
     let format = match &destination {
         Destination::Stdout if context.output.is_json => {
-            return Err(Failure::usage("-o - and --json both want stdout"));
+            return Err(Failure::usage(
+                "-o - and --json cannot be used together, because both print to stdout",
+            ));
         }
         Destination::Stdout => None,
         Destination::File(path) => {

@@ -20,9 +20,9 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
     let client = match context.running().await {
         Err(ClientError::NoDaemon) => {
             context.output.line("not running")?;
-            context.output.note("  hint: reel daemon start starts it, as every command does that needs it");
-            return Err(Failure::new(Exit::NoDaemon, "no_daemon", "not running")
-                .hint("reel daemon start")
+            context.output.note("  hint: reel daemon start starts it; commands that need it start it too");
+            return Err(Failure::new(Exit::NoDaemon, "no_daemon", "no daemon is running")
+                .hint("reel daemon start starts it")
                 .said());
         }
         connected => connected?,
@@ -38,8 +38,8 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
 fn layout(status: &DaemonStatusResult, file: &ConfigFileState) -> String {
     let started = if status.is_auto_started { ", started by a client" } else { "" };
     let waits = match status.wait_reason {
-        _ if status.is_paused => ", paused: reel resume".to_owned(),
-        Some(reason) => format!(", none starts: {}", reason.text()),
+        _ if status.is_paused => ", paused (reel resume)".to_owned(),
+        Some(reason) => format!("; no task starts: {}", reason.text()),
         None => String::new(),
     };
     let up = units::span(Duration::try_from_secs_f64(status.uptime_s).unwrap_or_default());
@@ -56,7 +56,7 @@ fn layout(status: &DaemonStatusResult, file: &ConfigFileState) -> String {
         .map(|(name, tasks)| {
             let (noun, wait) = if *tasks == 1 { ("task", "waits") } else { ("tasks", "wait") };
             format!(
-                "{tasks} {noun} {wait} for {name}, which is not configured: reel config edit, or reel cancel"
+                "{tasks} {noun} {wait} for {name}, which is not configured (reel config edit, or reel cancel)"
             )
         })
         .collect();

@@ -56,7 +56,7 @@ struct TaskArgs {
     #[arg(long)]
     provider: Option<String>,
     /// Priority from -100 to 100, higher first.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = tasks::parse_priority)]
     priority: i8,
     /// Tasks that must succeed first.
     #[arg(long, value_name = "ID", num_args = 1.., value_parser = tasks::parse_id)]
@@ -171,6 +171,6 @@ pub fn parse_cache(text: &str) -> Result<CacheMode, String> {
         "use" => Ok(CacheMode::Use),
         "fresh" => Ok(CacheMode::Fresh),
         "off" => Ok(CacheMode::Off),
-        _ => Err("it is one of use, fresh, off".to_owned()),
+        _ => Err("the cache modes are use, fresh and off".to_owned()),
     }
 }

@@ -55,7 +55,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         for why in ended.tasks.iter().filter_map(|task| why_it_waits(task, Timestamp::now())) {
             context.output.note(&why);
         }
-        context.output.warn("the time is over, the work goes on");
+        context.output.warn("the timeout passed, and the tasks continue");
         exit = Exit::TimedOut;
     }
     Ok(exit)

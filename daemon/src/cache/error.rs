@@ -35,7 +35,7 @@ pub enum CacheError {
         needed_bytes: u64,
     },
     /// The memory budget refused the buffer.
-    #[error("no memory to read the artifact now")]
+    #[error("there is not enough memory to read the artifact now")]
     OverMemory,
     /// The disk is full.
     #[error("the disk is full: cannot write {}", path.display())]

@@ -98,7 +98,7 @@ impl Walk<'_> {
             let offset = name.span().start;
             let text = name.get_ref();
             if !is_instance_name(text) {
-                let rule = "an instance's name has up to 40 letters a to z, digits, - and _";
+                let rule = "a provider's name has up to 40 letters a to z, digits, - and _";
                 self.report(offset, format!("{} is no name for a provider: {rule}", shown(text)));
             } else if EMBEDDED.contains(&text.as_ref()) {
                 self.report(

@@ -62,7 +62,7 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
             new(ErrorCode::InvalidParams).hint("start from a PNG, JPEG or WebP picture")
         }
         TaskRefusal::IllegalState { id, .. } => {
-            new(ErrorCode::IllegalState).hint(format!("reel show {id} shows where it stands"))
+            new(ErrorCode::IllegalState).hint(format!("reel show {id} shows its state"))
         }
         TaskRefusal::QueueFull { .. } => new(ErrorCode::QueueFull).hint(
             "wait for tasks to end, or raise `tasks.queue_limit` in the configuration: reel config edit",
@@ -274,7 +274,11 @@ mod tests {
                 "illegal_state",
                 "task 7 has failed already: only x",
             ),
-            (cache(CacheError::OverMemory), "over_memory", "no memory to read the artifact now"),
+            (
+                cache(CacheError::OverMemory),
+                "over_memory",
+                "there is not enough memory to read the artifact now",
+            ),
             (
                 cache(CacheError::NotFound(Digest::from_bytes([0; 32]))),
                 "artifact_not_found",

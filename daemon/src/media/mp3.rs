@@ -216,7 +216,7 @@ impl Stream {
             _ => self.strange_bytes += 1,
         }
         if self.strange_bytes + self.zero_bytes > MOST_STRANGE_BYTES {
-            return Err(Stop::Broken("more than a MiB between its frames belongs to none".to_owned()));
+            return Err(Stop::Broken("more than 1 MiB of other bytes are between its frames".to_owned()));
         }
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Stream {
         }
         if self.strange_bytes > 0 {
             return Condition::Damaged(format!(
-                "{} bytes between its frames belong to none",
+                "{} bytes between its frames are no part of a frame",
                 self.strange_bytes
             ));
         }

@@ -60,7 +60,7 @@ impl Movie {
     /// Reads the boxes up to `end`.
     fn boxes(&mut self, source: &mut Source<'_>, end: u64, depth: usize) -> Step<()> {
         if depth > MOST_DEPTH {
-            return Err(Stop::Broken("its parts stand too deep within each other".to_owned()));
+            return Err(Stop::Broken("its parts are nested too deeply".to_owned()));
         }
         // Fewer bytes than the head of a box are padding.
         while end.saturating_sub(source.position()) >= 8 {

@@ -33,14 +33,18 @@ pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition
         match (&name, layout.take()) {
             (b"fmt ", _) => layout = Some(read_layout(source, size)?),
             (b"data", Some(layout)) => return Ok(count(source, facts, &layout, size)),
-            (b"data", None) => return Err(Stop::Broken("its waves come before their layout".to_owned())),
+            (b"data", None) => {
+                return Err(Stop::Broken(
+                    "its samples come before the description of their format".to_owned(),
+                ));
+            }
             (_, kept) => {
                 layout = kept;
                 skip_chunk(source, size)?;
             }
         }
     }
-    Err(Stop::Broken(format!("it has more than {MOST_CHUNKS} parts before its waves")))
+    Err(Stop::Broken(format!("it has more than {MOST_CHUNKS} parts before its samples")))
 }
 
 /// Skips a chunk. Chunks begin at even positions.
@@ -50,7 +54,7 @@ fn skip_chunk(source: &mut Source<'_>, size: u32) -> Step<()> {
 
 fn read_layout(source: &mut Source<'_>, size: u32) -> Step<Layout> {
     if size < 16 {
-        return Err(Stop::Broken("the layout of its waves is too short".to_owned()));
+        return Err(Stop::Broken("the description of its format is too short".to_owned()));
     }
     let mut tag = source.u16_le()?;
     let channels = source.u16_le()?;
@@ -70,7 +74,7 @@ fn read_layout(source: &mut Source<'_>, size: u32) -> Step<Layout> {
     let is_fixed = matches!(tag, 1 | 3 | 6 | 7);
     let expected = u32::from(channels) * u32::from(bits).div_ceil(8);
     if sample_rate == 0 || channels == 0 || (is_fixed && u32::from(frame_bytes) != expected) {
-        return Err(Stop::Broken("the layout of its waves contradicts itself".to_owned()));
+        return Err(Stop::Broken("the description of its format contradicts itself".to_owned()));
     }
     let frame_bytes = (is_fixed && frame_bytes > 0).then_some(u64::from(frame_bytes));
     Ok(Layout { sample_rate, channels, frame_bytes, tag })
@@ -84,7 +88,10 @@ fn count(source: &Source<'_>, facts: &mut Facts, layout: &Layout, declared: u32)
     let is_unknown = declared == 0 || (declared >= UNKNOWN_BYTES && u64::from(declared) > there);
     let bytes = if is_unknown { there } else { there.min(u64::from(declared)) };
     let Some(frame_bytes) = layout.frame_bytes else {
-        return Condition::Unchecked(format!("waves of the codec {:#06x} are not decoded here", layout.tag));
+        return Condition::Unchecked(format!(
+            "samples of the codec {:#06x} are not decoded here",
+            layout.tag
+        ));
     };
     facts.duration_s = Some((bytes / frame_bytes) as f64 / f64::from(layout.sample_rate));
     if !is_unknown && there < u64::from(declared) {

@@ -139,7 +139,7 @@ fn unreachable_provider() -> Failure {
 /// The task of the call ended without a result because of a panic. The process then ends as well.
 fn lost_call(error: &JoinError) -> Failure {
     let message = format!("the call was lost: {error}");
-    Failure::with_code(Class::Ambiguous, ErrorCode::Internal, message, "reel daemon logs says more")
+    Failure::with_code(Class::Ambiguous, ErrorCode::Internal, message, "reel daemon logs shows the cause")
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Inspected {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// The bytes are empty, a text, or an incomplete picture.
-    #[error("what came is no picture: {0}")]
+    #[error("the answer is not a picture: {0}")]
     NoPicture(String),
     /// A side exceeds `MAX_SIDE`, and the file is not complete.
     #[error("the picture says that it is {width}×{height}")]

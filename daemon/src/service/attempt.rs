@@ -225,7 +225,7 @@ fn internal(message: &str) -> TaskError {
     TaskError {
         code: ErrorCode::Internal.name().to_owned(),
         message: message.to_owned(),
-        hint: Some("reel daemon logs says more".to_owned()),
+        hint: Some("reel daemon logs shows the cause".to_owned()),
         retryable: false,
         provider_status: None,
     }
@@ -248,11 +248,14 @@ fn without_room(what: &str, error: &CacheError, is_paid: bool) -> (TaskError, Ag
         }
         CacheError::DiskFull { .. } => (ErrorCode::StorageFull, "free some room on the disk"),
         CacheError::OverMemory => (ErrorCode::OverMemory, "reel memory shows who holds what"),
-        _ => (ErrorCode::StorageFailed, "reel daemon logs says more"),
+        _ => (ErrorCode::StorageFailed, "reel daemon logs shows the cause"),
     };
     let (again, what_follows) = if is_paid {
         // The result was made: asking again would pay again.
-        (Again::OutcomeUnknown, "it was paid: reel release asks, and pays, again; reel cancel gives up")
+        (
+            Again::OutcomeUnknown,
+            "it was paid: reel release asks, and pays, again; reel cancel cancels the task",
+        )
     } else {
         (Again::Later(None), "the task is tried again")
     };

@@ -218,7 +218,7 @@ fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str)
 fn check_inputs(params: &ImageParams) -> Result<(), BadParams> {
     let count = params.input_images.len();
     if count > MAX_INPUTS {
-        let message = format!("input_images has {count} pictures, and {MAX_INPUTS} are the most");
+        let message = format!("input_images has {count} pictures; at most {MAX_INPUTS} are possible");
         return Err(BadParams::new(message, "choose the ones that matter most"));
     }
     for (name, is_given) in [("mask", params.mask.is_some()), ("strength", params.strength.is_some())] {

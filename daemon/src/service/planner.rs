@@ -226,10 +226,17 @@ fn no_provider(service: &str) -> BadParams {
             hint: Some("apt install ffmpeg, or brew install ffmpeg; then reel daemon reload".to_owned()),
         };
     }
+    let results = match service {
+        "image" => "pictures",
+        "text" => "texts",
+        "voice" => "speech",
+        "video" => "videos",
+        other => other,
+    };
     BadParams {
         code: ErrorCode::NoProvider,
-        message: format!("no configured provider serves {service}"),
-        hint: Some("reel providers add adds one; reel providers shows what each one serves".to_owned()),
+        message: format!("no provider of {results} is configured"),
+        hint: Some("reel providers add adds one; reel providers shows what each one makes".to_owned()),
     }
 }
 

@@ -81,7 +81,7 @@ fn source(params: &StoryboardParams) -> Result<Source, BadParams> {
             return Err(BadParams::new(format!("{field} is empty"), "send a story as text, or a theme"));
         }
         if text.len() > most {
-            let message = format!("{field} has {} bytes, and {most} are the most", text.len());
+            let message = format!("{field} has {} bytes; at most {most} are possible", text.len());
             return Err(BadParams::new(
                 message,
                 "split the story into several, such as one for each chapter",
@@ -101,7 +101,7 @@ fn source(params: &StoryboardParams) -> Result<Source, BadParams> {
 
 fn characters(given: &[StoryCharacter]) -> Result<Vec<Character>, BadParams> {
     if given.len() > MOST_CHARACTERS {
-        let message = format!("there are {} characters, and {MOST_CHARACTERS} are the most", given.len());
+        let message = format!("there are {} characters; at most {MOST_CHARACTERS} are possible", given.len());
         return Err(BadParams::new(message, "send those who matter"));
     }
     let mut ids = BTreeSet::new();

@@ -99,7 +99,7 @@ fn why_not(input: &BadInput) -> String {
             format!("the artifact {digest} is no picture: it is {media_type}")
         }
         BadInput::TooLarge(digest, width, height) => {
-            format!("the picture {digest} has {width}×{height} pixels, and 16384 a side are the most")
+            format!("the picture {digest} has {width}×{height} pixels; a side has at most 16384")
         }
         BadInput::OtherSize { mask, picture } => {
             format!(

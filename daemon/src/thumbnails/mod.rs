@@ -41,7 +41,7 @@ pub enum ThumbnailError {
     #[error("the picture {0} cannot be decoded here: {1}")]
     Undecodable(Digest, String),
     /// The memory budget has no room for the pixels of the picture.
-    #[error("no memory for the pixels of the picture now")]
+    #[error("there is not enough memory for the pixels of the picture now")]
     OverMemory(#[source] OverBudget),
     /// The cache does not have the picture, or could not keep the thumbnail.
     #[error(transparent)]

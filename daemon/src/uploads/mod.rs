@@ -82,7 +82,7 @@ pub enum PutError {
     #[error("the picture is cut or damaged, or too large")]
     Picture(#[source] InspectError),
     /// One of its sides is longer than 16,384 pixels, the limit of all decoders here.
-    #[error("the picture has {width}×{height} pixels, and {MAX_SIDE} a side are the most")]
+    #[error("the picture has {width}×{height} pixels; a side has at most {MAX_SIDE}")]
     TooManyPixels {
         /// The width in pixels.
         width: u32,
@@ -99,7 +99,7 @@ pub enum PutError {
     #[error("the disk has no room for the file")]
     DiskFull,
     /// The memory budget has no room for the check.
-    #[error("no memory to check the file now")]
+    #[error("there is not enough memory to check the file now")]
     OverMemory(#[source] OverBudget),
     /// The cache could not store the file.
     #[error("the file could not be kept")]

@@ -32,7 +32,7 @@ impl Assembly {
         let digests = shots.chain([timeline.asked.music.map(|music| music.digest)]).flatten().collect();
         let found = handles.artifacts(digests).await.map_err(|error| {
             let message = format!("the media could not be looked up: {error}");
-            task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs says more", true)
+            task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs shows the cause", true)
         })?;
         Self::new(&timeline, &found)
     }
@@ -158,7 +158,12 @@ impl Workflow for Assembly {
             }
             (None, None) => {
                 let message = "the film has no parts".to_owned();
-                Some(task_error(ErrorCode::Internal.name(), message, "reel daemon logs says more", true))
+                Some(task_error(
+                    ErrorCode::Internal.name(),
+                    message,
+                    "reel daemon logs shows the cause",
+                    true,
+                ))
             }
         };
         Outcome { outputs: film.into_iter().collect(), files: Vec::new(), flaw }

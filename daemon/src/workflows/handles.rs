@@ -208,7 +208,7 @@ pub(super) fn error_of(refusal: &TaskRefusal) -> TaskError {
             (ErrorCode::StorageFull, Some("free some room on the disk, then make it again".to_owned()))
         }
         TaskRefusal::RequestIdConflict(_) => (ErrorCode::RequestIdConflict, None),
-        _ => (ErrorCode::StorageFailed, Some("reel daemon logs says more".to_owned())),
+        _ => (ErrorCode::StorageFailed, Some("reel daemon logs shows the cause".to_owned())),
     };
     let retryable = matches!(code, ErrorCode::StorageFailed | ErrorCode::StorageFull);
     TaskError {

@@ -70,7 +70,7 @@ impl RunTasks for Workflows {
                 RunEnd::failed(task_error(
                     ErrorCode::Internal.name(),
                     message,
-                    "reel daemon logs says more",
+                    "reel daemon logs shows the cause",
                     true,
                 ))
             })
@@ -103,7 +103,7 @@ async fn assemble(handles: &Handles, task: &RunTask) -> Result<RunEnd, CannotCon
 
 fn not_held(message: &str) -> RunEnd {
     let message = format!("the params were accepted and do not hold: {message}");
-    RunEnd::failed(task_error(ErrorCode::Internal.name(), message, "reel daemon logs says more", false))
+    RunEnd::failed(task_error(ErrorCode::Internal.name(), message, "reel daemon logs shows the cause", false))
 }
 
 async fn make_story(handles: &Handles, task: &RunTask) -> Result<RunEnd, CannotContinue> {
@@ -170,7 +170,7 @@ async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<Run
 fn not_journaled(error: crate::store::StoreError) -> (TaskError, Again) {
     let message = format!("the results could not be journaled: {error}");
     (
-        task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs says more", true),
+        task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs shows the cause", true),
         Again::Later(None),
     )
 }

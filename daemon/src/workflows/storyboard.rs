@@ -167,7 +167,7 @@ fn unfinished(name: &str) -> TaskError {
     task_error(
         ErrorCode::Internal.name(),
         format!("{name} has no answer"),
-        "reel daemon logs says more",
+        "reel daemon logs shows the cause",
         true,
     )
 }

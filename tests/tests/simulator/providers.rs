@@ -79,7 +79,7 @@ impl PlanTasks for Planner {
         if places.is_empty() {
             let code =
                 if spec.provider.is_some() { ErrorCode::UnknownProvider } else { ErrorCode::NoProvider };
-            return Err(PlanRefusal { index: 0, code, message: "no such provider".to_owned(), hint: None });
+            return Err(PlanRefusal { index: 0, code, message: "not configured".to_owned(), hint: None });
         }
         let candidate = |place: usize| Candidate {
             price: None,

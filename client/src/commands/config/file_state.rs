@@ -49,9 +49,10 @@ impl ConfigFileState {
             Self::NeedsRestart(keys) => {
                 Some(format!("{} after a restart: reel daemon restart", keys.join(", ")))
             }
-            Self::Refused(reason) => {
-                Some(format!("not in force, an older one is: {}", reason.lines().next().unwrap_or_default()))
-            }
+            Self::Refused(reason) => Some(format!(
+                "not used, because the daemon uses an older one: {}",
+                reason.lines().next().unwrap_or_default()
+            )),
             Self::Changed => Some("changed since the daemon read it: reel daemon reload".to_owned()),
         }
     }
@@ -95,7 +96,10 @@ mod tests {
             assert_eq!(ConfigFileState::new(&in_force, file), expected, "{in_force:?} {file:?}");
         }
         let words = ConfigFileState::Refused(refused().unwrap()).words().unwrap();
-        assert_eq!(words, "not in force, an older one is: config.toml:1:2: unknown key task");
+        assert_eq!(
+            words,
+            "not used, because the daemon uses an older one: config.toml:1:2: unknown key task"
+        );
     }
 
     #[test]

@@ -77,7 +77,9 @@ pub async fn install(context: &Context) -> Result<Exit, Failure> {
     let definition = definition()?;
     for (path, _) in &definition.files {
         if user_units::inspect_unit_file(path) == Found::Foreign {
-            return Err(Failure::exists(path).hint("it was not written by reel: move it away first"));
+            return Err(
+                Failure::exists(path).hint("it was not written by reel; move it to another place first")
+            );
         }
     }
     let mut report = Report::default();
@@ -101,9 +103,9 @@ pub async fn install(context: &Context) -> Result<Exit, Failure> {
         Err(reason) => {
             let shown = ErrorBody {
                 code: "no_service_manager".to_owned(),
-                message: format!("no service manager of this user took it up: {reason}"),
+                message: format!("no service manager of this user accepted the service: {reason}"),
                 hint: Some(format!(
-                    "the files stay; {} in a session that has one, or run it without: reel daemon start",
+                    "the files were written: run {} in a session that has one, or start the daemon without it with reel daemon start",
                     definition.up.join(" ")
                 )),
                 task: None,
@@ -171,7 +173,7 @@ pub async fn uninstall(context: &Context) -> Result<Exit, Failure> {
             }
         }
         (Ok(()), None) => {}
-        (Err(reason), _) => context.output.warn(&format!("nothing had to be stopped or could be: {reason}")),
+        (Err(reason), _) => context.output.warn(&format!("nothing was stopped: {reason}")),
     }
     context.output.document(&report)?;
     Ok(Exit::Done)
@@ -188,7 +190,8 @@ fn leads_to(link: &Path, ours: &[&Path]) -> bool {
 
 fn definition() -> Result<Definition, Failure> {
     let program = daemon_program().ok_or_else(|| {
-        Failure::new(Exit::NoDaemon, "no_daemon", "reeld is neither beside this program nor on PATH")
+        let message = "the program reeld is neither in the directory of reel nor on PATH";
+        Failure::new(Exit::NoDaemon, "no_daemon", message).hint("install reeld beside reel")
     })?;
     // A unit has no current directory, so the path must be absolute.
     let program = std::path::absolute(&program).map_err(|error| cannot(&program, &error))?;
@@ -203,7 +206,9 @@ fn note_variables(context: &Context) {
         .collect();
     if !set.is_empty() {
         let names = set.join(", ");
-        context.output.note(&format!("set here, and unknown to the service unless it is told: {names}"));
+        context
+            .output
+            .note(&format!("the service does not know these variables of your environment: {names}"));
     }
 }
 

@@ -193,7 +193,8 @@ async fn wait(
 
 fn say_what_it_waits_for(context: &Context, status: &DaemonStatusResult, said: &mut String) {
     let running = status.tasks.get("running").copied().unwrap_or_default();
-    let words = format!("waiting for {running} running; the rest goes on at the next start");
+    let tasks = if running == 1 { "task" } else { "tasks" };
+    let words = format!("waiting for {running} running {tasks}; the others continue at the next start");
     if running > 0 && words != *said {
         context.output.note(&words);
         *said = words;

@@ -117,7 +117,7 @@ fn check(args: &Args, paths: &StoryPaths, is_new: bool) -> Result<(), Failure> {
             return Err(Failure::new(Exit::CannotCreate, "output_exists", message).hint(if is_new {
                 "name another file, or leave --theme out to make a film of that story"
             } else {
-                "leave --theme out to go on with it"
+                "leave --theme out to continue it"
             }));
         }
     }
@@ -213,7 +213,8 @@ async fn read(
 ) -> Result<(Project, StoryboardReport, Option<String>), Failure> {
     let bad = |why: String| {
         let message = format!("the storyboard of task {} cannot be understood: {why}", task.id);
-        Failure::new(Exit::Protocol, "protocol_mismatch", message).hint("reel daemon restart")
+        Failure::new(Exit::Protocol, "protocol_mismatch", message)
+            .hint("reel daemon restart starts the daemon of this version")
     };
     let read = async |output: Option<&TaskOutput>| {
         let output = output.ok_or_else(|| bad("an output is missing".to_owned()))?;

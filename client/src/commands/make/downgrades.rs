@@ -34,7 +34,7 @@ pub async fn say_downgrades(
     }
     if lacks.has_draft_voices {
         output.warn(
-            "silence in place of voices: no provider speaks; install espeak-ng (Debian: apt install espeak-ng) or reel providers add",
+            "the voices will be silence, because no provider speaks: install espeak-ng (Debian: apt install espeak-ng), or reel providers add adds one",
         );
     }
     if lacks.has_no_renderer {

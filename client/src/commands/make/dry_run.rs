@@ -180,7 +180,7 @@ impl Prices {
         if self.rendered > 0 {
             lines.push(format!("{} to render on this computer", count(self.rendered, "shot")));
         }
-        lines.extend(self.refused.iter().map(|refused| format!("nobody can make {refused}")));
+        lines.extend(self.refused.iter().map(|refused| format!("no provider can make {refused}")));
         let mut total = Summary::default();
         for (_, summary) in named {
             total.merge(summary);

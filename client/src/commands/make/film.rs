@@ -58,11 +58,11 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
     };
     let (named, submitted) = unless_interrupted(&mut interrupts, handing_in).await?;
     if submitted.is_earlier {
-        output.note(&format!("coming back to task {} of an earlier run", submitted.id));
+        output.note(&format!("continuing task {} of an earlier run", submitted.id));
     }
     if let Some(former) = submitted.former {
         output.warn(&format!(
-            "task {former} still works on the story as it was: reel cancel {former} gives up what nobody paid for yet"
+            "task {former} still works on the earlier version of the story; reel cancel {former} cancels it"
         ));
     }
     let stages = Stages::of(project, &work.args.only, work.until);

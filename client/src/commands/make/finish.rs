@@ -137,8 +137,8 @@ const fn is_partial(run: &Run<'_>) -> bool {
 fn parts_words(run: &Run<'_>, paths: &StoryPaths) -> Option<String> {
     let why = match (run.until, run.only) {
         (None, 0) => return None,
-        (None, _) => "--only joins none",
-        (Some(_), _) => "the run stopped before",
+        (None, _) => "--only was given",
+        (Some(_), _) => "the run stopped before it",
     };
     let directory = table::path(&paths.copies);
     Some(format!("the files are in {directory}/; no film was joined, as {why}"))
@@ -149,7 +149,7 @@ fn length_words(run: &Run<'_>, is_held: bool) -> String {
     let report = &run.results.report;
     if is_partial(run) {
         let shots = count(if run.only == 0 { report.shots.len() } else { run.only }, "shot");
-        let held = if is_held { ", besides what is held" } else { "" };
+        let held = if is_held { ", without what is held" } else { "" };
         let took = units::span(run.begun.elapsed());
         return format!("{shots}; {}{held}; in {took}", cost_words(report.cost.as_ref()));
     }
@@ -157,7 +157,7 @@ fn length_words(run: &Run<'_>, is_held: bool) -> String {
     let shots = count(report.shots.len(), "shot");
     let size = run.delivery.film.as_ref().map(|(_, bytes)| format!(", {}", units::bytes(*bytes)));
     let took = units::span(run.begun.elapsed());
-    let held = if is_held { ", besides what is held" } else { "" };
+    let held = if is_held { ", without what is held" } else { "" };
     format!(
         "{shots}, {about}{}{}; {}{held}; in {took}",
         clock(report.duration_s),
@@ -180,7 +180,7 @@ fn failure(run: &Run<'_>, paths: &StoryPaths, troubles: &[Trouble]) -> Option<Fa
                 if is_film { "; --allow-missing joins a film with cards in their places" } else { "" };
             failure.error.message = format!("{missing}{film}; everything else is kept");
             let is_held = !troubles.is_empty() && troubles.iter().all(|trouble| trouble.is_held);
-            let decide = if is_held { "decide about what is held, then " } else { "" };
+            let decide = if is_held { "release or cancel what is held, then " } else { "" };
             failure.error.hint = Some(format!("{decide}{again}{cards}"));
         }
         StoryMakeParams::NO_RENDERER => {

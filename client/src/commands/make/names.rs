@@ -64,7 +64,7 @@ fn style_words(style: &str, known: &[&str]) -> Option<String> {
     }
     let near = nearest(style, known.iter().copied());
     let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    Some(format!("{style} is none of `reel styles`{near}; the provider is told it as it is"))
+    Some(format!("{style} is not one of `reel styles`{near}; the provider gets it unchanged"))
 }
 
 /// Fails if one of the voices is not known. An empty list of known voices says nothing.
@@ -97,7 +97,7 @@ fn check_speakers(args: &Args, project: &Project, former: &[String]) -> Result<(
         if !known.contains(name.as_str()) {
             let known: Vec<&str> = known.into_iter().collect();
             return Err(Failure::usage(format!(
-                "nobody in the project is called {name}; the speakers are {}",
+                "no speaker of the project is called {name}; the speakers are {}",
                 known.join(", ")
             ))
             .hint("a speaker is an entry of [voices] or [[characters]] in the project file"));
@@ -115,7 +115,7 @@ mod tests {
         let known = ["cinematic", "anime"];
         assert_eq!(style_words("anime", &known), None);
         let words = style_words("cinematc", &known).unwrap();
-        assert!(words.contains("cinematc is none of `reel styles` (did you mean cinematic?)"), "{words}");
+        assert!(words.contains("cinematc is not one of `reel styles` (did you mean cinematic?)"), "{words}");
         assert!(!style_words("oil on old wood", &known).unwrap().contains("did you mean"));
     }
 

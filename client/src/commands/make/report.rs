@@ -32,7 +32,8 @@ impl<'a> Results<'a> {
         };
         let report = serde_json::from_str(&text).map_err(|error| {
             let message = format!("the report of task {} cannot be understood: {error}", task.id);
-            Failure::new(Exit::Protocol, "protocol_mismatch", message).hint("reel daemon restart")
+            Failure::new(Exit::Protocol, "protocol_mismatch", message)
+                .hint("reel daemon restart starts the daemon of this version")
         })?;
         Ok(Some(Self { film: find("video/mp4"), subtitles: find("application/x-subrip"), report }))
     }

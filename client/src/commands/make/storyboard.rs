@@ -247,7 +247,7 @@ fn settings(args: &Args, paths: &StoryPaths) -> Result<Vec<Setting>, Failure> {
                 "no_input",
                 format!("the path of {} is not UTF-8", table::path(music)),
             )
-            .hint("copy it to a path that is")
+            .hint("copy it to a path that is valid UTF-8")
         })?;
         settings.push(Setting::Music(path.to_owned()));
     }

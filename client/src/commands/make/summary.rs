@@ -141,7 +141,7 @@ pub fn cost_words(cost: Option<&Cost>) -> String {
     match cost {
         Some(cost) if cost.amount > 0.0 => format!("cost: {}", tasks::cost(cost)),
         Some(_) => "cost: nothing".to_owned(),
-        None => "cost: not known, as a provider has no price in the configuration".to_owned(),
+        None => "cost: unknown, because a provider has no price in the configuration".to_owned(),
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
         for (cost, words) in [
             (Some(cost(0.32)), "cost: about 0.32 USD"),
             (Some(cost(0.0)), "cost: nothing"),
-            (None, "cost: not known, as a provider has no price in the configuration"),
+            (None, "cost: unknown, because a provider has no price in the configuration"),
         ] {
             assert_eq!(cost_words(cost.as_ref()), words);
         }

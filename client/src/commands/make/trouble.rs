@@ -34,7 +34,7 @@ impl Trouble {
         let error = step.error.as_ref();
         let hint = match (is_held, step.task) {
             (true, Some(id)) if !followers.contains(&id) => Some(format!(
-                "it may have been paid for: reel release {id} lets it go on and may pay again, reel cancel {id} gives up"
+                "it may have been paid for: reel release {id} continues it and may pay again, reel cancel {id} cancels it"
             )),
             _ => error.and_then(|error| error.hint.clone()),
         };
@@ -174,7 +174,7 @@ mod tests {
                 "a2, a4: picture failed: it is moderated",
                 "  hint: change the prompt",
                 "a3: voice is held: the answer was lost",
-                "  hint: it may have been paid for: reel release 17 lets it go on and may pay again, reel cancel 17 gives up",
+                "  hint: it may have been paid for: reel release 17 continues it and may pay again, reel cancel 17 cancels it",
                 "the film: transition/a2 failed: ffmpeg died",
             ]
         );

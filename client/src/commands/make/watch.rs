@@ -31,7 +31,7 @@ const TURN: Duration = Duration::from_millis(500);
 const MAX_POLLED_STEPS: u32 = 100;
 
 /// The hint for a user who stops waiting.
-const WAY_BACK: &str = "the same command again comes back to it";
+const WAY_BACK: &str = "the same command again continues it";
 
 /// Waits until the task is settled. Ctrl-C leaves it running and fails with [`crate::exit::Exit::Interrupted`]. A second Ctrl-C cancels it.
 pub async fn watch(
@@ -128,7 +128,7 @@ fn show(told: Followed, id: TaskId, screen: &mut Screen) -> bool {
             (task.id, task.step, task.state, task.progress, task.error)
         }
         Followed::Disconnected => {
-            screen.note("the daemon is gone, connecting again");
+            screen.note("the connection to the daemon was lost; connecting again");
             return false;
         }
         // The request after this says that the task no longer exists.

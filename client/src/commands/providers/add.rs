@@ -109,7 +109,7 @@ pub async fn add(context: &Context, args: Args) -> Result<Exit, Failure> {
         (true, _) => (args, GivenKey(None)),
         (false, true) => questions::ask(context.output, args)?,
         (false, false) => {
-            return Err(Failure::usage("what to add is not said: --preset or --kind is missing")
+            return Err(Failure::usage("say what to add: --preset or --kind is missing")
                 .hint("reel providers add --help shows the flags; on a terminal it asks"));
         }
     };
@@ -293,7 +293,9 @@ fn write(
     }
     let warnings = written?;
     if let Some(new_key) = new_key {
-        new_key.place().map_err(|failure| failure.hint("the section is written; do it again for the key"))?;
+        new_key.place().map_err(|failure| {
+            failure.hint("the section was written without the key; run the command again to store it")
+        })?;
     }
     Ok(warnings)
 }
@@ -345,7 +347,9 @@ async fn try_out(context: &Context, path: &Path, name: &str) -> Result<Option<Pr
     };
     let status = session.call::<DaemonStatus>(&Empty {}).await?;
     if Path::new(&status.config) != path {
-        context.output.warn(&format!("the running daemon has another configuration: {}", status.config));
+        context
+            .output
+            .warn(&format!("the running daemon uses another configuration file: {}", status.config));
         return Ok(None);
     }
     session.call::<DaemonReload>(&Empty {}).await?;

@@ -51,7 +51,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
             "no request is shown: the provider sends none, or the pictures in it are read when the task runs",
         );
     }
-    context.output.note("this was a dry run: nobody was asked");
+    context.output.note("this was a dry run: no provider was asked");
     Ok(Exit::Done)
 }
 

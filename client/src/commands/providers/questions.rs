@@ -75,7 +75,9 @@ fn line(output: Output, what: &str, default: &str) -> Result<String, Failure> {
     let mut typed = String::new();
     let read = io::stdin().read_line(&mut typed).map_err(|error| Failure::io("cannot read stdin", &error))?;
     if read == 0 {
-        return Err(Failure::usage("the input ended before everything was said; nothing was changed"));
+        return Err(Failure::usage(
+            "the input ended before all questions were answered; nothing was changed",
+        ));
     }
     let typed = typed.trim();
     Ok(if typed.is_empty() { default } else { typed }.to_owned())

@@ -56,7 +56,7 @@ pub(in crate::ipc) async fn remove(
 ) -> Result<ArtifactRemoveResult, RpcError> {
     let ArtifactRemoveParams { mut digests } = params;
     if digests.len() > NAMED_TASKS {
-        let message = format!("{} digests, and {NAMED_TASKS} are the most", digests.len());
+        let message = format!("{} digests; at most {NAMED_TASKS} are possible", digests.len());
         return Err(RpcError::new(ErrorCode::InvalidParams, message).hint("send them in several requests"));
     }
     digests.sort_unstable_by_key(|digest| *digest.as_bytes());

@@ -86,7 +86,7 @@ pub fn ended(history: &Value, id: &str) -> Option<Ended> {
         return Some(Ended::Interrupted);
     }
     if entry.pointer("/status/status_str").and_then(Value::as_str) == Some("error") {
-        let message = "the server says no more".to_owned();
+        let message = "the server gave no reason".to_owned();
         return Some(Ended::Failed { node: "the workflow".to_owned(), kind: String::new(), message });
     }
     Some(Ended::Done(files(entry.get("outputs").unwrap_or(&Value::Null))))

@@ -222,7 +222,11 @@ impl ComfyProvider {
 
     pub(super) fn unjournaled(what: &str) -> Failure {
         let message = format!("{what} could not be journaled, so nothing was submitted");
-        Failure::new(Class::Transient(None), message, "reel daemon logs says more; the task is tried again")
+        Failure::new(
+            Class::Transient(None),
+            message,
+            "reel daemon logs shows the cause; the task is tried again",
+        )
     }
 
     fn lost_too_often(&self) -> Failure {

@@ -103,7 +103,9 @@ impl ComfyProvider {
                     let reason = shown(&reason, None);
                     call.report(
                         0.0,
-                        format!("{name} does not say how the job stands: {reason} (next try in {seconds} s)"),
+                        format!(
+                            "{name} does not report the state of the job: {reason} (next try in {seconds} s)"
+                        ),
                     );
                     wait
                 }
@@ -146,7 +148,7 @@ impl ComfyProvider {
     async fn late(&self, call: &Call, ticket: &Ticket) -> Failure {
         let (name, limit) = (&self.core.config.name, self.core.remote.job_timeout.as_secs());
         let message =
-            format!("{name} has not done the job within {limit} s (providers.{name}.job_timeout_s)");
+            format!("{name} did not finish the job within {limit} s (providers.{name}.job_timeout_s)");
         if self.core.config.is_paid {
             return Failure::new(Class::Ambiguous, message, "it may have been paid");
         }

@@ -51,7 +51,7 @@ fn whole(answer: &Value, graph: &Map<String, Value>) -> String {
         .map(|(id, node)| format!("node {id} ({}), of the type {}: ", title(node), text(node, "class_type")))
         .unwrap_or_default();
     match (message, details) {
-        ("", "") => "the server says no more".to_owned(),
+        ("", "") => "the server gave no reason".to_owned(),
         (message, "") => format!("{named}{}", cut(message)),
         (message, details) => format!("{named}{}: {}", cut(message), cut(details)),
     }
@@ -187,7 +187,7 @@ mod tests {
                 "Prompt has no outputs",
             ),
             (json!({ "error": "no prompt" }), "no prompt"),
-            (json!([]), "the server says no more"),
+            (json!([]), "the server gave no reason"),
         ];
         for (answer, expected) in cases {
             assert_eq!(words(&answer, graph), expected, "{answer}");

@@ -39,7 +39,7 @@ impl Reply {
     /// Returns the beginning of the body for messages.
     pub fn beginning(&self) -> String {
         let text = String::from_utf8_lossy(self.body.get(..300).unwrap_or(&self.body)).trim().to_owned();
-        if text.is_empty() || text.starts_with('<') { "the server says no more".to_owned() } else { text }
+        if text.is_empty() || text.starts_with('<') { "the server gave no reason".to_owned() } else { text }
     }
 }
 
@@ -148,13 +148,13 @@ impl ComfyProvider {
     /// Returns where the queue of the server has a job.
     pub(super) async fn place(&self, id: &str) -> Result<Place, String> {
         let queue = self.get(&["queue"]).await?;
-        place(&queue.body, id).ok_or_else(|| "what came is no queue of ComfyUI".to_owned())
+        place(&queue.body, id).ok_or_else(|| "the answer is not a queue of ComfyUI".to_owned())
     }
 
     async fn ended(&self, id: &str) -> Result<Option<Ended>, String> {
         let history = self.get(&["history", id]).await?;
         let value: Value = serde_json::from_slice(&history.body)
-            .map_err(|_| "what came is no history of ComfyUI".to_owned())?;
+            .map_err(|_| "the answer is not a history of ComfyUI".to_owned())?;
         Ok(ended(&value, id))
     }
 

@@ -47,7 +47,7 @@ impl Wire for ComfyWire {
             400..=499 => Class::Invalid,
             _ => Class::Unknown,
         };
-        Refusal { class, message: words(document).unwrap_or_else(|| "the server says no more".to_owned()) }
+        Refusal { class, message: words(document).unwrap_or_else(|| "the server gave no reason".to_owned()) }
     }
 
     fn cost_microusd(&self, _: &HeaderMap, _: &Document) -> Option<u64> {

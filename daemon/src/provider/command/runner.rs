@@ -352,7 +352,7 @@ fn written_bytes(
             return Err(Failure::new(
                 Class::Transient(None),
                 format!("the file that {} wrote cannot be read: {error}", failures.definition.program),
-                "reel daemon logs says more",
+                "reel daemon logs shows the cause",
             ));
         }
     };

@@ -291,6 +291,6 @@ pub(super) fn over_memory(over: &OverBudget) -> GenerateError {
 
 pub(super) fn broken(what: &str, why: &str) -> GenerateError {
     let message = format!("{what} failed: {why}");
-    let hint = "reel daemon logs says more";
+    let hint = "reel daemon logs shows the cause";
     GenerateError::Failed(Failure::with_code(Class::Transient(None), ErrorCode::Internal, message, hint))
 }

@@ -197,8 +197,8 @@ impl Http {
         let (limits, hosts) = (self.0.limits, self.0.router.proxies().hosts().clone());
         let resolver = Resolver::new(kind.reach, hosts);
         let client = spawn_blocking(move || build(limits, kind, resolver)).await;
-        let client =
-            client.map_err(|_| Unreached::from("making a connection failed; reel daemon logs says more"))?;
+        let client = client
+            .map_err(|_| Unreached::from("making a connection failed; reel daemon logs shows the cause"))?;
         let client = client.map_err(|error| Unreached::new(&error, None))?;
         // If two requests have built a client each, both use the one that was stored first.
         Ok(made().entry(kind).or_insert(client).clone())

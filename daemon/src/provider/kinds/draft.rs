@@ -107,7 +107,7 @@ impl Provider for Draft {
     }
 
     fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
-        let detail = "embedded and offline: nothing to reach".to_owned();
+        let detail = "it is built in and works offline".to_owned();
         Box::pin(ready(ProviderCheckResult { is_usable: true, detail }))
     }
 }
@@ -230,7 +230,7 @@ fn draw_one(
         other => failed(
             ErrorCode::Internal,
             format!("the panel could not be drawn: {other}"),
-            "reel daemon logs says more",
+            "reel daemon logs shows the cause",
             false,
         ),
     })?;

@@ -25,7 +25,7 @@ pub(super) enum ConvertError {
     #[error("it does not decode: {0}")]
     Undecodable(String),
     /// A side is longer than the limit.
-    #[error("it has {width}×{height} pixels, and {MAX_SIDE} a side are the most")]
+    #[error("it has {width}×{height} pixels; a side has at most {MAX_SIDE}")]
     TooLarge {
         /// The width that the file declares, in pixels.
         width: u32,

@@ -42,7 +42,7 @@ impl RemoteProvider {
             Some(Err(BodyFault::TooLarge)) => Err(self.bad_answer("the answer is larger than any picture")),
             Some(Err(BodyFault::NotBase64)) => Err(self.bad_answer("the answer's picture is not base64")),
             Some(Err(BodyFault::Disk(error))) => {
-                let failure = self.lost(&format!("the picture came, and could not be written: {error}"));
+                let failure = self.lost(&format!("the picture arrived and could not be written: {error}"));
                 let code = ErrorCode::StorageFull.name();
                 let hint = failure.error.hint;
                 let error = TaskError { code: code.to_owned(), hint, ..failure.error };
@@ -52,7 +52,7 @@ impl RemoteProvider {
                 Class::Ambiguous,
                 ErrorCode::Internal,
                 "reading the answer failed",
-                "please report it; reel daemon logs says more",
+                "please report it; reel daemon logs shows the cause",
             )),
         }
     }
@@ -101,7 +101,7 @@ impl RemoteProvider {
         let name = &self.config.name;
         let hint = if self.config.is_paid {
             format!(
-                "it may have been paid: look at {name}'s account, then reel release asks again, reel cancel gives up"
+                "it may have been paid: look at {name}'s account, then reel release asks again, reel cancel cancels the task"
             )
         } else {
             "asking again costs nothing".to_owned()
@@ -136,7 +136,7 @@ impl RemoteProvider {
         let hint = match class {
             Class::Auth => format!("providers.{name}.api_key is wrong, or may not do this"),
             Class::Quota => format!("{name}'s account has nothing left: top it up, then reel retry"),
-            Class::QuotaWindow(_) => format!("{name} has had enough for now: reel retry later"),
+            Class::QuotaWindow(_) => format!("{name} accepts no more requests for now; reel retry later"),
             Class::Moderated => "change the prompt; asking the same again would be refused again".to_owned(),
             Class::Invalid if matches!(status.as_u16(), 404 | 405) => {
                 format!("{}; or the model does not exist there", self.wrong_address())

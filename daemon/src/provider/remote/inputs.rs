@@ -74,7 +74,7 @@ impl RemoteProvider {
         let bytes = files.iter().map(|file| file.size_bytes).sum::<u64>();
         if bytes > MAX_BYTES {
             let message =
-                format!("the pictures to start from have {bytes} bytes, and {MAX_BYTES} are the most");
+                format!("the pictures to start from have {bytes} bytes; at most {MAX_BYTES} are possible");
             return Err(Failure::new(Class::Invalid, message, "make them smaller"));
         }
         // The files are in memory as they were read, in the request body that is built from them, and in between as base64 where the body is JSON.
@@ -106,7 +106,7 @@ impl Unread {
         match self {
             Self::File(error) => {
                 let message = format!("a picture to start from could not be read: {error}");
-                let hint = "reel daemon logs says more; the task is tried again";
+                let hint = "reel daemon logs shows the cause; the task is tried again";
                 Failure::with_code(Class::Transient(None), ErrorCode::StorageFailed, message, hint)
             }
             Self::Unconverted(error @ ConvertError::OverMemory(_)) => {

@@ -198,7 +198,7 @@ impl RemoteProvider {
                 Ok(Taken::Wait(hint))
             }
             JobState::Unreadable => {
-                let reason = "the answer does not say how the job stands".to_owned();
+                let reason = "the answer does not contain the state of the job".to_owned();
                 Ok(Taken::Untold { reason, wait: hint, is_refusal: false })
             }
             JobState::Failed(refusal) => {
@@ -230,7 +230,7 @@ impl RemoteProvider {
     async fn late(&self, call: &Call<'_>, ticket: &Ticket) -> GenerateError {
         let (name, limit) = (&self.config.name, self.remote.job_timeout.as_secs());
         let message =
-            format!("{name} has not done the job within {limit} s (providers.{name}.job_timeout_s)");
+            format!("{name} did not finish the job within {limit} s (providers.{name}.job_timeout_s)");
         if self.config.is_paid {
             // The service may still complete the job, so a person decides whether to wait for it.
             return GenerateError::Failed(Failure::new(Class::Ambiguous, message, "it may have been paid"));
@@ -251,7 +251,8 @@ impl RemoteProvider {
         let name = &self.config.name;
         let seconds = wait.as_secs_f64().ceil();
         tracing::debug!(provider = %name, reason, "a poll told nothing");
-        let message = format!("{name} does not say how the job stands: {reason} (next try in {seconds} s)");
+        let message =
+            format!("{name} does not report the state of the job: {reason} (next try in {seconds} s)");
         call.progress.report(call.fraction.get(), message);
     }
 
@@ -262,7 +263,7 @@ impl RemoteProvider {
             return Ok(());
         }
         let message = "that the former job is gone could not be journaled, so nothing was submitted";
-        Err(Failure::new(Class::Transient(None), message, "reel daemon logs says more"))
+        Err(Failure::new(Class::Transient(None), message, "reel daemon logs shows the cause"))
     }
 }
 

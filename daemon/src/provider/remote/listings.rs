@@ -46,9 +46,9 @@ impl RemoteProvider {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let body = exchange.beginning(MAX_LIST_BYTES).await;
         if status.is_success() {
-            return models(&body)
-                .map(Some)
-                .ok_or_else(|| self.bad_answer("what came is no list of models; providers check says more"));
+            return models(&body).map(Some).ok_or_else(|| {
+                self.bad_answer("the answer is not a list of models; providers check says more")
+            });
         }
         if matches!(status.as_u16(), 404 | 405 | 501) {
             return Ok(None);

@@ -72,7 +72,7 @@ impl RemoteProvider {
         // Remove the entry before the new request leaves: a restart must not fetch the former URLs for a request that was paid later.
         if !sinks.jobs.remember(None).await {
             let message = "that the results are gone could not be journaled, so nothing was asked for";
-            return Err(Failure::new(Class::Transient(None), message, "reel daemon logs says more"));
+            return Err(Failure::new(Class::Transient(None), message, "reel daemon logs shows the cause"));
         }
         Ok(None)
     }

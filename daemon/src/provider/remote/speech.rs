@@ -108,7 +108,7 @@ impl RemoteProvider {
     /// Returns the notes about a complete file. Returns a failure if the file is no sound, or is cut.
     fn sound(&self, facts: &Facts, condition: &Condition) -> Result<Vec<TaskNote>, Failure> {
         if !facts.media_type.starts_with("audio/") {
-            return Err(self.bad_answer(&format!("what came is no sound: {}", facts.media_type)));
+            return Err(self.bad_answer(&format!("the answer is not sound: {}", facts.media_type)));
         }
         match condition {
             Condition::Whole => Ok(Vec::new()),

@@ -147,7 +147,7 @@ impl<S: Surroundings> Machine<S> {
             if let Some(place) = place.filter(|_| task.state == TaskState::Queued && task.run.is_none())
                 && let Some(task) = self.live.get_mut(&member)
             {
-                let reason = "it was out of order, or could not be reached".to_owned();
+                let reason = "it failed several times in a row, or could not be reached".to_owned();
                 if let Some(left) = task.plan.provider().map(ToString::to_string)
                     && task.passed_over.iter().all(|refused| refused.provider != left)
                 {

@@ -86,7 +86,7 @@ impl<S: Surroundings> Machine<S> {
             planned.provider
         );
         let hint = format!(
-            "configure {made_by} again, then reel release {id} fetches what it made; else it asks {}; reel cancel {id} gives up",
+            "configure {made_by} again, then reel release {id} fetches what it made; else it asks {}; reel cancel {id} cancels it",
             planned.provider
         );
         Some(task_error(ErrorCode::AnswerLost, message, &hint, true))
@@ -144,5 +144,5 @@ pub(super) fn hint_to_release(id: TaskId, job: &RemoteJob) -> String {
             format!("asks {provider} for it first, and submits, and pays, again only if it is gone")
         }
     };
-    format!("reel release {id} {does}; reel cancel {id} gives up")
+    format!("reel release {id} {does}; reel cancel {id} cancels it")
 }

@@ -261,7 +261,7 @@ pub(super) fn shares_unknown(leader: TaskId) -> TaskError {
     task_error(
         ErrorCode::AnswerLost,
         format!("task {leader} asked for the same, and nobody knows whether it was made and paid"),
-        &format!("reel show {leader} says why, and what reel release does; reel cancel gives up"),
+        &format!("reel show {leader} says why, and what reel release does; reel cancel cancels the task"),
         true,
     )
 }

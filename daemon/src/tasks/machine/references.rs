@@ -29,7 +29,7 @@ impl<S: Surroundings> Machine<S> {
             Ok(outputs) => outputs,
             Err(error) => {
                 let message = format!("the outputs that it starts from could not be read: {}", chain(&error));
-                let hint = format!("reel daemon logs says more; then reel retry {id}");
+                let hint = format!("reel daemon logs shows the cause; then reel retry {id}");
                 let error = task_error(ErrorCode::StorageFailed, message, &hint, true);
                 return self.when_settled(id, Todo::Conclude(Box::new(End::failed(error))));
             }

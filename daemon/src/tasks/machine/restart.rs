@@ -116,7 +116,7 @@ pub(super) fn why_held(ended: &str, provider: Option<&str>) -> TaskError {
         || format!("the daemon {ended} while it was running"),
         |provider| format!("the daemon {ended} while {provider} was asked, so its answer is lost"),
     );
-    let hint = "reel release asks again, and may pay again; reel cancel gives up";
+    let hint = "reel release asks again, and may pay again; reel cancel cancels the task";
     task_error(ErrorCode::AnswerLost, message, hint, true)
 }
 
@@ -127,7 +127,7 @@ fn why_suspected(deaths: u32) -> TaskError {
         message: format!(
             "the daemon died {deaths} times while it was running, so it may be what the daemon dies of"
         ),
-        hint: Some("reel release tries it again; reel cancel gives up".to_owned()),
+        hint: Some("reel release tries it again; reel cancel cancels the task".to_owned()),
         retryable: true,
         provider_status: None,
     }

@@ -51,7 +51,7 @@ fn not_planned() -> TaskRefusal {
         index: 0,
         code: ErrorCode::Internal,
         message: "the tasks could not be planned".to_owned(),
-        hint: Some("reel daemon logs says more".to_owned()),
+        hint: Some("reel daemon logs shows the cause".to_owned()),
     })
 }
 

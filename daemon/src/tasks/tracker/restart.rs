@@ -66,7 +66,7 @@ async fn write_transitions(store: &Store, transitions: Arc<Vec<Transition>>) -> 
 /// Ends the process with [`Exit::Io`]. The reason goes to the log and to stderr. No connection has been accepted at this time.
 fn end(error: &StoreError) -> ! {
     let text = chain(error);
-    let hint = error.hint().unwrap_or("reel daemon logs says more");
+    let hint = error.hint().unwrap_or("reel daemon logs shows the cause");
     tracing::error!(error = text, hint, "the unfinished tasks cannot be taken up");
     // If writing to stderr fails, there is no other way to tell.
     let _ = writeln!(std::io::stderr(), "reeld: the unfinished tasks cannot be taken up: {text}; {hint}");

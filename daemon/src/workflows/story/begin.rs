@@ -52,8 +52,12 @@ impl Story {
             Ok(found) => found,
             Err(error) => {
                 let message = format!("the project's own media could not be looked up: {error}");
-                let error =
-                    task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs says more", true);
+                let error = task_error(
+                    ErrorCode::StorageFailed.name(),
+                    message,
+                    "reel daemon logs shows the cause",
+                    true,
+                );
                 return Ok(Err(StoryError(error)));
             }
         };

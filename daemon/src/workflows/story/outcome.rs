@@ -165,9 +165,12 @@ impl Story {
             Some((step, error)) => {
                 TaskError { message: format!("{} failed: {}", step.step, error.message), ..error.clone() }
             }
-            None => {
-                task_error("internal", "the film has no parts".to_owned(), "reel daemon logs says more", true)
-            }
+            None => task_error(
+                "internal",
+                "the film has no parts".to_owned(),
+                "reel daemon logs shows the cause",
+                true,
+            ),
         })
     }
 

@@ -104,7 +104,7 @@ impl CommandProvider {
             GenerateError::Failed(Failure::new(
                 self.class(Class::Transient(None)),
                 message,
-                "reel daemon logs says more",
+                "reel daemon logs shows the cause",
             ))
         })
     }

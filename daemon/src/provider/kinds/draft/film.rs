@@ -190,8 +190,10 @@ impl Draft {
             return Err(failed(ErrorCode::ProviderRefused, message, hint, false));
         };
         if picture.size_bytes > MAX_STILL_BYTES {
-            let message =
-                format!("the picture has {} bytes, and {MAX_STILL_BYTES} are the most", picture.size_bytes);
+            let message = format!(
+                "the picture has {} bytes; at most {MAX_STILL_BYTES} are possible",
+                picture.size_bytes
+            );
             return Err(failed(ErrorCode::ProviderRefused, message, "make it smaller", false));
         }
         let held = self.budget.reserve(Holder::Drawing, picture.size_bytes);
@@ -293,7 +295,7 @@ fn note() -> TaskNote {
 }
 
 fn broken(what: &str, why: &str) -> GenerateError {
-    failed(ErrorCode::Internal, format!("{what} failed: {why}"), "reel daemon logs says more", false)
+    failed(ErrorCode::Internal, format!("{what} failed: {why}"), "reel daemon logs shows the cause", false)
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ pub(super) async fn pull(
             return Err(Failure::new(
                 Class::Unknown,
                 "reading the progress failed",
-                "reel daemon logs says more",
+                "reel daemon logs shows the cause",
             ));
         };
         if let Some(error) = state.error {

@@ -152,7 +152,7 @@ fn why_failed(state: &str, headers: &HeaderMap, document: &Document) -> Refusal 
         Some(Class::RateLimited(_)) => limited(retry_after(headers, std::time::SystemTime::now())),
         Some(class) => class,
     };
-    let words = reason.words.unwrap_or_else(|| "the service says no more".to_owned());
+    let words = reason.words.unwrap_or_else(|| "the service gave no reason".to_owned());
     Refusal { class, message: format!("the job is {state}: {words}") }
 }
 

@@ -60,7 +60,7 @@ impl JobWire for Sdcpp {
         match all("status").find_map(Node::text) {
             Some("completed") => JobState::Done { urls: Vec::new() },
             Some(status @ ("failed" | "cancelled")) => {
-                let reason = words(document).unwrap_or_else(|| "the server says no more".to_owned());
+                let reason = words(document).unwrap_or_else(|| "the server gave no reason".to_owned());
                 JobState::Failed(Refusal {
                     class: Class::Unknown,
                     message: format!("the job is {status}: {reason}"),

@@ -77,7 +77,7 @@ impl RemoteProvider {
             let submitting = RemoteJob::submitting(&self.config.name, since);
             if !call.jobs.remember(Some(submitting)).await {
                 let message = "that a job is submitted could not be journaled, so none was submitted";
-                let hint = "reel daemon logs says more; the task is tried again";
+                let hint = "reel daemon logs shows the cause; the task is tried again";
                 return Err(Failure::new(Class::Transient(None), message, hint));
             }
         }

@@ -198,7 +198,7 @@ impl RemoteProvider {
     ) -> Result<(NewArtifact, Vec<TaskNote>), String> {
         let Inspection { facts, condition } = inspection;
         if !facts.media_type.starts_with("video/") {
-            return Err(format!("what came is no video: {}", facts.media_type));
+            return Err(format!("the answer is not a video: {}", facts.media_type));
         }
         let notes = match condition {
             Condition::Whole => Vec::new(),
