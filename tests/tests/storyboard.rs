@@ -220,7 +220,7 @@ fn after_ctrl_c_the_same_command_with_a_budget_comes_back_to_its_task() {
     service.finish_halves();
     service.be_good();
     let ran = process::finish(child);
-    assert!(ran.expect_code(0).stderr.contains("coming back to task"), "{}", ran.stderr);
+    assert!(ran.expect_code(0).stderr.contains("continuing task"), "{}", ran.stderr);
 }
 
 #[test]
