@@ -1,7 +1,8 @@
 //! Detects the language of a text from its letters.
 
-/// Returns the language (BCP 47) of the text's most frequent script, among scripts that belong to one language. None if it has fewer than a quarter
-/// as many letters as the other scripts, such as Latin, which is the script of many languages.
+/// Returns the language (BCP 47) of the text's most frequent script. If several languages share the script, it is the one whose own letters the text
+/// has, else the one with the most readers. None if the script has fewer than a quarter as many letters as the others, such as Latin, whose languages
+/// cannot be told apart here.
 pub fn language(text: &str) -> Option<&'static str> {
     let mut counts = [0_u32; SCRIPTS.len()];
     let mut latin = 0;
@@ -21,13 +22,32 @@ pub fn language(text: &str) -> Option<&'static str> {
     let (language, _) = SCRIPTS.get(script)?;
     // Japanese mixes Chinese characters with kana.
     let kana = counts.get(KANA).copied().unwrap_or_default();
-    Some(if *language == "zh" && kana * 20 > *most { "ja" } else { language })
+    if *language == "zh" {
+        return Some(if kana * 20 > *most { "ja" } else { language });
+    }
+    let own = OWN_LETTERS.iter().filter(|(of, ..)| of == language);
+    let count = |letters: &str| text.chars().filter(|letter| letters.contains(*letter)).count();
+    let counted = own.map(|(_, other, letters)| (count(letters), *other)).filter(|(count, _)| *count > 0);
+    // A language that comes first in the list wins a tie, because its letters tell more.
+    let best = counted.rev().max_by_key(|(count, _)| *count);
+    Some(best.filter(|(count, _)| count * 200 >= *most as usize).map_or(language, |(_, other)| other))
 }
+
+/// Other languages of a script, each with letters that the language of the script does not have.
+const OWN_LETTERS: [(&str, &str, &str); 7] = [
+    ("ru", "be", "ўЎ"),
+    ("ru", "uk", "їєґЇЄҐіІ"),
+    ("ru", "mk", "ѓќѕЃЌЅ"),
+    ("ru", "sr", "ђћџљњЂЋЏЉЊ"),
+    ("ru", "kk", "әғқңөұүһӘҒҚҢӨҰҮҺ"),
+    ("ar", "ur", "ٹڈڑںے"),
+    ("ar", "fa", "پچژگ"),
+];
 
 /// The index of the kana in `SCRIPTS`.
 const KANA: usize = 1;
 
-/// Languages, each with the character ranges of its script.
+/// Scripts by their language with the most readers, each with its character ranges.
 const SCRIPTS: [(&str, &[(char, char)]); 9] = [
     (
         "zh",
@@ -63,7 +83,11 @@ mod tests {
             ("灯台守はランプに火をともした。", Some("ja")),
             ("등대지기가 등불을 켰다.", Some("ko")),
             ("Смотритель зажёг лампу.", Some("ru")),
+            ("Доглядач засвітив лампу і вийшов.", Some("uk")),
+            ("Вартаўнік запаліў лямпу і выйшаў.", Some("be")),
+            ("Чувар је упалио лампу и изашао у ноћ.", Some("sr")),
             ("أشعل الحارس المصباح.", Some("ar")),
+            ("نگهبان چراغ را روشن کرد.", Some("fa")),
             ("The word 灯 means lamp in Chinese, and that is all there is to it.", None),
         ] {
             assert_eq!(language(text), expected, "{text}");

@@ -117,6 +117,8 @@ fn a_story_goes_on_after_a_crash_of_the_daemon_and_nothing_is_made_twice() {
     let params = json!({ "project": project(&["One.", "Two.", "Three."]), "until": "pictures" });
     let id = submit(&mut connection, &params);
     provider.wait_for_calls(2);
+    // Steps that are submitted from now on have another priority than those of before.
+    connection.ok("task.set_priority", json!({ "id": id, "priority": 5 }));
     sandbox.kill();
     sandbox.start();
     let mut connection = sandbox.connect();

@@ -301,7 +301,7 @@ fn a_sheet_of_each_character_and_place_is_made_once_and_sent_with_its_pictures()
     tale.edit("id = \"keeper\"\n", "id = \"keeper\"\nsheet = \"keeper.png\"\n");
     tale.make(&["--until", "pictures"]).expect_code(0);
     assert_eq!(calls("/images/generations"), 3);
-    tale.edit("loudness = -14.0", "loudness = -14.0\nsheets = false");
+    tale.edit("sheets = true", "sheets = false");
     tale.make(&["--until", "pictures"]).expect_code(0);
     assert_eq!(
         (calls("/images/generations"), calls("/images/edits")),

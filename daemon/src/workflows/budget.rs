@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use reel_protocol::{Cost, StoryMakeParams, TaskError};
+use reel_protocol::{StoryMakeParams, TaskError};
+
+use super::step::StepEnd;
 
 /// The budget of a workflow. All amounts are in millionths of a US dollar.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl WorkflowBudget {
         if self.settled + reserved + price > self.limit {
             let usd = |amount: u64| amount as f64 / 1e6;
             let message = format!(
-                "{step} would cost ${:.4}; ${:.4} of the budget of ${:.2} are spent or may be, and ${:.4} more are reserved",
+                "{step} would cost ${:.4}; ${:.4} of the budget of ${:.4} are spent or may be, and ${:.4} more are reserved",
                 usd(price),
                 usd(self.settled),
                 usd(self.limit),
@@ -46,13 +48,10 @@ impl WorkflowBudget {
         self.reserved.values().any(|price| *price > 0)
     }
 
-    /// Records the cost of a step that ended. If the cost is unknown, the reserved amount counts. This also holds for a step that made nothing but
-    /// may have been charged.
-    pub(super) fn settle(&mut self, step: &str, may_be_charged: bool, cost: Option<&Cost>) {
+    /// Records what a step that ended cost or may have cost.
+    pub(super) fn settle(&mut self, step: &str, end: &StepEnd) {
         let reserved = self.reserved.remove(step).unwrap_or_default();
-        if may_be_charged {
-            self.settled += cost.map_or(reserved, |cost| microusd(cost.amount));
-        }
+        self.settled += microusd(end.charge_usd(reserved as f64 / 1e6));
     }
 }
 
@@ -72,12 +71,22 @@ fn over_budget(message: String, hint: &str) -> TaskError {
 
 #[cfg(test)]
 mod tests {
+    use reel_protocol::{Cost, StepState};
+
     use super::*;
+
+    /// Returns the end of a step that failed with this code, or was made.
+    fn end(code: Option<&str>, cost: Option<f64>) -> StepEnd {
+        let mut end = StepEnd::refused(over_budget(String::new(), ""));
+        end.error.as_mut().unwrap().code = code.unwrap_or_default().to_owned();
+        end.state = if code.is_some() { StepState::Failed } else { StepState::Made };
+        end.cost = cost.map(|amount| Cost { amount, currency: "USD".to_owned(), is_estimate: false });
+        end
+    }
 
     #[test]
     fn what_is_reserved_and_spent_never_passes_the_limit() {
         let mut budget = WorkflowBudget::new(0.10);
-        let usd = |amount: f64| Some(Cost { amount, currency: "USD".to_owned(), is_estimate: false });
         assert!(budget.reserve("a", Some(60_000)).is_ok());
         assert!(
             budget
@@ -85,14 +94,30 @@ mod tests {
                 .is_err_and(|error| error.message.contains("$0.0600 more are reserved"))
         );
         assert!(budget.reserve("c", Some(0)).is_ok());
-        budget.settle("a", true, usd(0.02).as_ref());
+        budget.settle("a", &end(None, Some(0.02)));
         assert!(budget.reserve("b", Some(60_000)).is_ok());
         assert!(budget.reserve("d", Some(30_000)).is_err());
-        budget.settle("b", false, None);
+        budget.settle("b", &end(Some("moderated"), None));
         assert!(budget.reserve("d", Some(30_000)).is_ok());
-        budget.settle("d", true, None);
+        budget.settle("d", &end(Some("answer_lost"), None));
         assert!(budget.reserve("e", Some(50_001)).is_err());
         assert!(budget.reserve("e", Some(50_000)).is_ok());
         assert!(budget.reserve("f", None).is_err_and(|error| error.code == "over_budget"));
+    }
+
+    #[test]
+    fn a_known_cost_counts_and_an_unclear_outcome_counts_as_its_price() {
+        for (end, charged) in [
+            (end(None, Some(0.01)), 0.01),
+            (end(None, None), 0.05),
+            (end(Some("moderated"), None), 0.0),
+            (end(Some("schema_mismatch"), Some(0.02)), 0.02),
+            (end(Some("answer_lost"), Some(0.02)), 0.05),
+            (end(Some("provider_failed"), Some(0.07)), 0.07),
+            (StepEnd { state: StepState::Held, ..end(None, None) }, 0.05),
+            (StepEnd { state: StepState::Cached, ..end(None, None) }, 0.0),
+        ] {
+            assert!((end.charge_usd(0.05) - charged).abs() < 1e-9, "{end:?}");
+        }
     }
 }

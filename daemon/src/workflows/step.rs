@@ -104,15 +104,23 @@ impl StepEnd {
         }
     }
 
-    /// Whether the step was charged, or may have been. A lost or unusable response may have been charged.
-    pub fn may_be_charged(&self) -> bool {
+    /// Returns what the step cost or may have cost, in US dollars, if `reserved_usd` is its price. A cost that is known counts in any case. A lost or
+    /// unusable response may have been charged in addition to earlier attempts.
+    pub fn charge_usd(&self, reserved_usd: f64) -> f64 {
+        let known = self.cost.as_ref().map(|cost| cost.amount);
         let is_unclear = |error: &TaskError| {
             [ErrorCode::AnswerLost.name(), ErrorCode::ProviderFailed.name()].contains(&error.code.as_str())
         };
-        match self.state {
-            StepState::Made | StepState::Held => true,
+        let may_be_charged = match self.state {
+            StepState::Held => true,
             StepState::Failed => self.error.as_ref().is_some_and(is_unclear),
             _ => false,
+        };
+        match known {
+            Some(known) if may_be_charged => known.max(reserved_usd),
+            Some(known) => known,
+            None if may_be_charged || self.state == StepState::Made => reserved_usd,
+            None => 0.0,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The workflow of `story.storyboard`: asks a language model step by step, and makes a project of its answers. Pure.
 
+use std::collections::BTreeMap;
+
 use reel_protocol::{
     ChatParams, Cost, ErrorCode, JsonText, StepState, StoryboardChunk, StoryboardParams, StoryboardReport,
     TaskError, TaskSpec,
@@ -73,7 +75,7 @@ impl StoryboardWork {
         StoryboardReport {
             chunks: chunks.collect(),
             cast_errors: storyboard.report.cast_errors.clone(),
-            provider: ends.values().rev().find_map(|end| end.provider.clone()),
+            provider: most_frequent(ends.values().filter_map(|end| end.provider.as_ref())),
             cost: cost(ends),
         }
     }
@@ -119,10 +121,21 @@ fn answer(end: &StepEnd) -> Answer {
     }
 }
 
-/// Returns the cost of all steps that were made now. None if the cost of one is unknown.
+/// Returns the name that is there most often.
+fn most_frequent<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
+    let mut counts = BTreeMap::<&String, usize>::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.clone())
+}
+
+/// Returns the cost of all steps that were made now, and the known cost of others. None if the cost of one is unknown.
 fn cost(ends: &StepEnds) -> Option<Cost> {
-    let made = ends.values().filter(|end| end.state == StepState::Made);
-    let costs = made.map(|end| end.cost.clone()).collect::<Option<Vec<_>>>()?;
+    if ends.values().any(|end| end.state == StepState::Made && end.cost.is_none()) {
+        return None;
+    }
+    let costs: Vec<Cost> = ends.values().filter_map(|end| end.cost.clone()).collect();
     Some(Cost {
         // A sum of nothing would be -0.0.
         amount: costs.iter().fold(0.0, |sum, cost| sum + cost.amount),

@@ -70,25 +70,29 @@ impl<'a> Conversation<'a> {
         schema: &Value,
         attempt: u32,
     ) -> Result<Result<String, String>, Stop> {
-        loop {
-            let is_in_words = self.refuses_schemas;
-            let name = if is_in_words { format!("{name}/words") } else { name.to_owned() };
-            let words = if is_in_words { prompts::schema_words(schema) } else { String::new() };
-            match (self.answer)(&name) {
-                None => {
-                    return Err(Stop::Request(Box::new(Request {
-                        name,
-                        system: format!("{system}{words}"),
-                        messages: messages.to_vec(),
-                        schema: (!is_in_words).then(|| schema.clone()),
-                        attempt,
-                    })));
-                }
+        let in_words = format!("{name}/words");
+        let request = |name: &str, system: String, schema: Option<Value>| {
+            let (name, messages) = (name.to_owned(), messages.to_vec());
+            Stop::Request(Box::new(Request { name, system, messages, schema, attempt }))
+        };
+        if !self.refuses_schemas {
+            match (self.answer)(name) {
+                None => return Err(request(name, system.to_owned(), Some(schema.clone()))),
                 Some(Answer::Text(text)) => return Ok(Ok(text)),
-                Some(Answer::Failed) => return Err(Stop::Failed(name)),
-                Some(Answer::Refused(_)) if !is_in_words => self.refuses_schemas = true,
-                Some(Answer::Refused(why) | Answer::Declined(why)) => return Ok(Err(why)),
+                Some(Answer::Failed) => return Err(Stop::Failed(name.to_owned())),
+                Some(Answer::Declined(why)) => return Ok(Err(why)),
+                Some(Answer::Refused(_)) => {}
             }
+        }
+        match (self.answer)(&in_words) {
+            None => Err(request(&in_words, format!("{system}{}", prompts::schema_words(schema)), None)),
+            Some(Answer::Text(text)) => {
+                // The provider takes the request, so it was the schema that it refused.
+                self.refuses_schemas = true;
+                Ok(Ok(text))
+            }
+            Some(Answer::Failed) => Err(Stop::Failed(in_words)),
+            Some(Answer::Refused(why) | Answer::Declined(why)) => Ok(Err(why)),
         }
     }
 

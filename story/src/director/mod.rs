@@ -272,9 +272,15 @@ impl Director {
                 }
                 Err(Flaw::Errors(errors)) => errors,
             };
-            messages.truncate(1);
-            messages.push(Message::Assistant(cast::clipped(&answer, LONGEST_QUOTED)));
-            messages.push(Message::User(prompts::repair_request(&errors)));
+            let quoted = cast::clipped(parse::without_thoughts(&answer).trim(), LONGEST_QUOTED);
+            let repair = prompts::repair_request(&errors);
+            messages = if quoted.is_empty() {
+                // Some services refuse an empty message.
+                vec![Message::User(format!("{request}\n\n{repair}"))]
+            } else {
+                let first = Message::User(request.to_owned());
+                vec![first, Message::Assistant(quoted), Message::User(repair)]
+            };
             asked.errors.extend(errors);
         }
         Ok(asked)

@@ -170,6 +170,32 @@ fn a_way_of_asking_that_is_refused_is_not_tried_again() {
     assert_eq!(requests, 3);
     let (next, _) = walked(&director(STORY), |_| Answer::Refused("no".to_owned()));
     assert!(board(next).report.chunks[0].is_by_rule, "a refused story is divided by rule");
+    // A request that is refused in words too was not refused for its schema.
+    names.borrow_mut().clear();
+    walked(&director(STORY), |request| {
+        names.borrow_mut().push(request.name.clone());
+        if request.name.starts_with("cast") {
+            Answer::Refused("too long".to_owned())
+        } else {
+            text(&good(request))
+        }
+    });
+    assert_eq!(*names.borrow(), ["cast/1", "cast/1/words", "shots/1"]);
+}
+
+#[test]
+fn an_answer_is_quoted_without_its_thoughts_and_an_empty_one_is_not_quoted() {
+    let mut quoted = Vec::new();
+    let mut answers = ["<think>{hm}</think>no JSON", "", "{}"].into_iter();
+    walked(&director(STORY), |request| {
+        if request.name.starts_with("cast") {
+            return text(&good(request));
+        }
+        quoted.push(request.messages.iter().skip(1).cloned().collect::<Vec<_>>());
+        answers.next().map_or_else(|| text(&good(request)), |answer| Answer::Text(answer.to_owned()))
+    });
+    assert_eq!(quoted[1][0], Message::Assistant("no JSON".to_owned()));
+    assert!(quoted[2].is_empty(), "{quoted:?}");
 }
 
 #[test]

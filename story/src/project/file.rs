@@ -94,10 +94,8 @@ impl ProjectFile {
     /// was added, removed or joined. Without it the text of the story replaces them. Locked and silent shots stay in either case.
     pub fn resplit(&mut self, story: &SplitStory, base: Option<&SplitStory>, file: StoryFile) -> Resplit {
         self.assign_ids();
-        let base: Option<HashSet<&str>> =
-            base.map(|base| base.shots().map(|shot| shot.text.as_str()).collect());
-        let is_in_base = |text: &str| base.as_ref().map(|base| base.contains(text));
         let old_shots = std::mem::take(&mut self.project.shots);
+        let mut own = OwnTexts::of(base, &old_shots);
         let mut old_tables: Vec<Option<Table>> = self.take_shots().into_iter().map(Some).collect();
         let new: Vec<(usize, &str)> = story
             .scenes
@@ -121,7 +119,7 @@ impl ProjectFile {
                     };
                     let Some(mut table) = old_tables.get_mut(old).and_then(Option::take) else { continue };
                     let mut shot = shot.clone();
-                    let stays = shot.text == text || shot.locked || is_in_base(text) == Some(true);
+                    let stays = shot.text == text || shot.locked || own.take_removed(text);
                     if stays {
                         found.kept += 1;
                     } else {
@@ -132,9 +130,7 @@ impl ProjectFile {
                 }
                 Pair::Old(old) => {
                     let Some(shot) = old_shots.get(old) else { continue };
-                    let is_own =
-                        shot.locked || shot.text.trim().is_empty() || is_in_base(&shot.text) == Some(false);
-                    if is_own {
+                    if shot.locked || shot.text.trim().is_empty() || own.take_added(&shot.text) {
                         found.kept += 1;
                         shots.push(shot.clone());
                         tables.extend(old_tables.get_mut(old).and_then(Option::take));
@@ -145,7 +141,7 @@ impl ProjectFile {
                 Pair::New(new_index) => {
                     let Some(&(scene, text)) = new.get(new_index) else { continue };
                     // The former story had this text too, so a person removed the shot or joined it with another one.
-                    if is_in_base(text) == Some(true) {
+                    if own.take_removed(text) {
                         continue;
                     }
                     let scene = scenes.get(scene).cloned().unwrap_or_default();
@@ -264,6 +260,46 @@ fn follow(shot: &mut Shot, table: &mut Table, text: &str) -> TextChange {
         replace(table, "picture", &shot.picture);
     }
     TextChange { id: shot.id.clone(), before, after: text.to_owned() }
+}
+
+/// The texts of shots that a person added to or removed from the former split of the story. The same text may be there several times, such as a
+/// refrain, so each change is counted. All counts are 0 if the former split is not known.
+#[derive(Debug, Default)]
+struct OwnTexts {
+    added: HashMap<String, usize>,
+    removed: HashMap<String, usize>,
+}
+
+impl OwnTexts {
+    fn of(base: Option<&SplitStory>, shots: &[Shot]) -> Self {
+        let mut own = Self::default();
+        let Some(base) = base else { return own };
+        for shot in shots {
+            *own.added.entry(shot.text.clone()).or_default() += 1;
+        }
+        for shot in base.shots() {
+            if !take(&mut own.added, &shot.text) {
+                *own.removed.entry(shot.text.clone()).or_default() += 1;
+            }
+        }
+        own
+    }
+
+    /// Whether a person added a shot with this text. Each such shot is found once.
+    fn take_added(&mut self, text: &str) -> bool {
+        take(&mut self.added, text)
+    }
+
+    /// Whether a person removed a shot with this text, or changed its text. Each such shot is found once.
+    fn take_removed(&mut self, text: &str) -> bool {
+        take(&mut self.removed, text)
+    }
+}
+
+fn take(counts: &mut HashMap<String, usize>, text: &str) -> bool {
+    let Some(count) = counts.get_mut(text).filter(|count| **count > 0) else { return false };
+    *count -= 1;
+    true
 }
 
 /// Replaces a value and preserves its comment.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{
     file::{ProjectFile, TextChange},
-    model::{Project, StoryFile, Video},
+    model::{Project, Shot, StoryFile, Video},
     new_file::new_file,
     read::read_toml,
 };
@@ -156,6 +156,29 @@ fn with_the_former_story_known_a_persons_own_narration_stays() {
         ]
     );
     assert_eq!((found.kept, found.changed.len(), found.added.len(), found.removed.len()), (3, 1, 0, 0));
+}
+
+#[test]
+fn a_refrain_that_the_story_adds_is_a_new_shot_and_one_that_a_person_adds_stays() {
+    let refrain = "And the light went round and round above the dark water.";
+    let other = "The keeper climbed the stairs every evening and lit the lamp.";
+    let last = "In the morning a small boat lay on the beach below the tower.";
+    let told = |parts: &[&str]| story(&parts.join("\n\n"));
+    let resplit = |project: &Project, base: &SplitStory, story: &SplitStory| {
+        let mut file = ProjectFile::parse(&new_file(project)).unwrap();
+        file.resplit(story, Some(base), file_of("two"));
+        file.project().shots.iter().map(|shot| shot.text.clone()).collect::<Vec<_>>()
+    };
+    let before = told(&[other, refrain]);
+    let project = Project::of_story(&before, file_of("one"), Video::default());
+    let after = told(&[other, refrain, last, refrain]);
+    assert_eq!(resplit(&project, &before, &after), [other, refrain, last, refrain]);
+    // A person repeats the refrain, and the story gets another end.
+    let mut own = project.clone();
+    own.shots.push(Shot { id: "again".to_owned(), ..project.shots[1].clone() });
+    let after = told(&[other, refrain, last]);
+    let texts = resplit(&own, &before, &after);
+    assert_eq!(texts.iter().filter(|text| *text == refrain).count(), 2, "{texts:?}");
 }
 
 #[test]

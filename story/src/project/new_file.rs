@@ -85,7 +85,7 @@ pub(super) fn prompt(text: &str) -> String {
     text.replace('\n', " ")
 }
 
-/// Returns the text of a new project file. It has all settings, and of everything else only the fields that differ from their defaults.
+/// Returns the text of the file of a project that was just made. It has all settings, and of everything else the fields that a new project sets.
 pub fn new_file(project: &Project) -> String {
     let mut text = String::from(
         "# The storyboard: one table for each shot, in the film's order. Change, add, move or delete what you like;\n\
@@ -107,7 +107,8 @@ pub fn new_file(project: &Project) -> String {
         text,
         "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\nlanguage = {}              # such as en or ja; empty: as its characters say\n\
          transition = {}       # cut or dissolve\ntransition_s = {:?}\nsubtitles = [{}]   # burn, track, srt\n\
-         music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}",
+         music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}\n\
+         sheets = {}                # a picture of each character and place first, as a reference for the others",
         video.size,
         video.fps,
         string(&video.style),
@@ -118,6 +119,7 @@ pub fn new_file(project: &Project) -> String {
         string(&video.music),
         video.music_db,
         video.loudness,
+        video.sheets,
     );
     text.push_str("\n[voices]\n");
     if project.voices.is_empty() {

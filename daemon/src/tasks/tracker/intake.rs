@@ -26,7 +26,8 @@ const PLANNED_AT_ONCE: usize = 32;
 const LOOKED_UP_TOGETHER: usize = 256;
 
 /// Returns a digest of what the request means: the order of keys and the notation of numbers do not change it. All requests without a request id have
-/// the same one, because they cannot be repeated.
+/// the same one, because they cannot be repeated. The priority of a step does not count: a person may change it while the workflow runs, and after a
+/// restart the workflow must find its steps again.
 fn fingerprint(intake: &Intake) -> Fingerprint {
     if intake.request_id.is_none() {
         return Fingerprint::NONE;
@@ -35,7 +36,10 @@ fn fingerprint(intake: &Intake) -> Fingerprint {
     meaning.update(&[u8::from(intake.is_batch)]);
     meaning.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
     let mut text = meaning.clone();
+    let is_step = intake.step.is_some();
     for spec in &intake.specs {
+        let without_priority = is_step.then(|| TaskSpec { priority: 0, ..spec.clone() });
+        let spec = without_priority.as_ref().unwrap_or(spec);
         // This cannot fail: specs have no maps with keys other than text.
         text.update(&serde_json::to_vec(spec).unwrap_or_default());
         meaning.update(canonical(&serde_json::to_value(spec).unwrap_or_default()).as_bytes());

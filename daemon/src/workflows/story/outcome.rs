@@ -44,7 +44,7 @@ impl Story {
                 bytes: srt.into_bytes(),
             });
         }
-        let flaw = self.flaw(&report, film.as_ref(), ends);
+        let flaw = self.flaw(film.as_ref(), ends);
         let bytes = serde_json::to_vec(&report).unwrap_or_default();
         files.push(File { media_type: "application/json", extension: "json", bytes });
         Outcome { outputs: film.into_iter().collect(), files, flaw }
@@ -132,7 +132,7 @@ impl Story {
     }
 
     /// Returns the error of the task. None if it succeeds.
-    fn flaw(&self, report: &StoryReport, film: Option<&Output>, ends: &StepEnds) -> Option<TaskError> {
+    fn flaw(&self, film: Option<&Output>, ends: &StepEnds) -> Option<TaskError> {
         if film.is_some() {
             return None;
         }
@@ -160,10 +160,13 @@ impl Story {
                 "apt install ffmpeg, or brew install ffmpeg; then make it again: nothing is made twice";
             return Some(task_error(StoryMakeParams::NO_RENDERER, message, hint, true));
         }
-        let failed = report.steps.iter().find_map(|step| Some((step, step.error.as_ref()?)));
-        Some(match failed {
-            Some((step, error)) => {
-                TaskError { message: format!("{} failed: {}", step.step, error.message), ..error.clone() }
+        let is_of_film = |name: &str| {
+            ["render/", "transition/", "mix", "join"].iter().any(|stage| name.starts_with(stage))
+        };
+        let mut of_film = ends.iter().filter(|(name, _)| is_of_film(name));
+        Some(match of_film.find_map(|(name, end)| Some((name, end.error.as_ref()?))) {
+            Some((name, error)) => {
+                TaskError { message: format!("{name} failed: {}", error.message), ..error.clone() }
             }
             None => task_error(
                 "internal",

@@ -18,6 +18,12 @@ pub(super) struct Placement {
 }
 
 impl Placement {
+    /// Returns the number of frames that are drawn of a shot, if its length is final.
+    pub(super) fn final_frames(&self, index: usize) -> Option<u64> {
+        let placed = self.timeline.shots.get(index)?;
+        (self.exact.get(index) == Some(&true)).then_some(placed.drawn_frames)
+    }
+
     /// Whether the length of every shot is final.
     pub(super) fn is_exact(&self) -> bool {
         self.exact.iter().all(|is_exact| *is_exact)

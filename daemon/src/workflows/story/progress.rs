@@ -1,32 +1,36 @@
 //! The progress of a story, weighted by the durations of its steps. A stage is weighted by the measured durations if there are any, else by usual
 //! ones.
 
-use reel_protocol::StoryStage;
+use reel_protocol::{StepState, StoryStage};
 use reel_story::project::Shot;
 
 use super::Story;
-use crate::workflows::step::StepEnds;
+use crate::workflows::step::{StepEnd, StepEnds};
 
 /// The steps of one stage.
 #[derive(Debug, Default, Clone, Copy)]
 struct Stage {
     done: usize,
     total: usize,
-    /// The usual duration of the steps that are done, in seconds. `usual_total_s` is that of all steps.
+    /// The usual duration of the steps that ran, in seconds. `usual_total_s` is that of these steps and of those that are not done. Results of the
+    /// cache are in neither.
     usual_done_s: f64,
     usual_total_s: f64,
-    /// The measured duration of the steps that are done, in seconds.
+    /// The measured duration of the steps that ran, in seconds.
     measured_s: f64,
 }
 
 impl Stage {
-    fn count(&mut self, usual_s: f64, end: Option<f64>) {
+    fn count(&mut self, usual_s: f64, end: Option<&StepEnd>) {
         self.total += 1;
+        self.done += usize::from(end.is_some());
+        if end.is_some_and(|end| end.state == StepState::Cached) {
+            return;
+        }
         self.usual_total_s += usual_s;
-        if let Some(seconds) = end {
-            self.done += 1;
+        if let Some(end) = end {
             self.usual_done_s += usual_s;
-            self.measured_s += seconds;
+            self.measured_s += end.seconds;
         }
     }
 
@@ -59,7 +63,7 @@ impl Story {
             ("frames", Stage::default()),
         ];
         let [(_, voices), (_, pictures), (_, clips), (_, frames)] = &mut stages;
-        let end = |name: String| ends.get(&name).map(|end| end.seconds);
+        let end = |name: String| ends.get(&name);
         let (voice_s, picture_s) = (
             if self.abilities.has_draft_voices { 0.01 } else { 0.4 },
             if self.abilities.has_draft_pictures { 0.3 } else { 10.0 },
@@ -91,7 +95,7 @@ impl Story {
         let pixels = f64::from(video.size.width) * f64::from(video.size.height);
         // A second of film takes about 0.8 s at 1080p and 30 frames per second. Each run of the program takes about 0.1 s to start.
         let usual = |count: u64| 0.1 + count as f64 / f64::from(video.fps) * 0.8 * pixels / (1920.0 * 1080.0);
-        let end = |name: String| ends.get(&name).map(|end| end.seconds);
+        let end = |name: String| ends.get(&name);
         let next = self.spec.project.shots.iter().skip(1).map(Some).chain([None]);
         let shots = self.spec.project.shots.iter().zip(&placement.timeline.shots).zip(next);
         for ((shot, placed), next) in shots {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    AudioMixParams, CameraMove, FilmFormat, ImageParams, JsonText, Music, Output, PlacedVoice, SpeechParams,
+    AudioMixParams, CameraMove, FilmFormat, ImageParams, JsonText, Music, PlacedVoice, SpeechParams,
     StoryPart, StoryStage, SubtitleTrack, VideoParams,
 };
 use reel_story::{
@@ -33,18 +33,25 @@ const DRAFT_SIDES: RangeInclusive<u32> = reel_draft::MIN_SIDE..=reel_draft::MAX_
 impl Story {
     pub(super) fn steps(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
         let mut steps = self.sheet_steps(is_known);
-        for shot in self.spec.project.shots.iter().filter(|shot| self.is_selected(&shot.id)) {
+        let placement = self.place(ends);
+        for (index, shot) in self.spec.project.shots.iter().enumerate() {
+            if !self.is_selected(&shot.id) {
+                continue;
+            }
             self.add_material(shot, ends, is_known, &mut steps);
+            if !is_known(&format!("clip/{}", shot.id))
+                && let Some(frames) = placement.as_ref().and_then(|placement| placement.final_frames(index))
+            {
+                steps.extend(self.clip_step(shot, frames, ends));
+            }
         }
-        if self.makes_film()
-            && let Some(placement) = self.place(ends)
-        {
+        if let Some(placement) = placement.filter(|_| self.makes_film()) {
             steps.extend(self.film(&placement, ends, is_known).steps(ends, is_known));
         }
         steps
     }
 
-    /// Adds the steps for the voice, the picture and the clip of a shot.
+    /// Adds the steps for the voice and the picture of a shot.
     fn add_material(
         &self,
         shot: &Shot,
@@ -63,12 +70,6 @@ impl Story {
         }
         if shot.picture_file.is_empty() && is_open("picture") {
             steps.extend(self.picture_step(shot, ends));
-        }
-        if self.makes_clip(shot)
-            && is_open("clip")
-            && let Visual::Picture(picture) = self.picture(shot, ends)
-        {
-            steps.extend(self.clip_step(shot, picture, ends));
         }
         let needs_card = until == StoryStage::Film
             && self.spec.params.allow_missing
@@ -107,13 +108,13 @@ impl Story {
         Some(self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture)))
     }
 
-    /// Returns the step that generates a clip. None until the length of its shot is final.
-    fn clip_step(&self, shot: &Shot, picture: &Output, ends: &StepEnds) -> Option<Step> {
-        let index = self.spec.project.shots.iter().position(|one| one.id == shot.id)?;
-        let placement = self.place(ends)?;
-        let placed =
-            placement.timeline.shots.get(index).filter(|_| placement.exact.get(index) == Some(&true))?;
-        let seconds = placed.drawn_frames as f64 / f64::from(placement.timeline.fps);
+    /// Returns the step that generates a clip of a shot whose length in frames is final. None if the shot has no clip, or no picture yet.
+    fn clip_step(&self, shot: &Shot, drawn_frames: u64, ends: &StepEnds) -> Option<Step> {
+        if !self.makes_clip(shot) {
+            return None;
+        }
+        let Visual::Picture(picture) = self.picture(shot, ends) else { return None };
+        let seconds = drawn_frames as f64 / f64::from(self.spec.project.video.fps);
         let motion = if shot.motion.trim().is_empty() { self.prompt(shot) } else { shot.motion.clone() };
         let params = VideoParams {
             image: Some(picture.digest),

@@ -222,6 +222,16 @@ fn pictures_wait_for_a_held_sheet_and_do_without_a_failed_one() {
 }
 
 #[test]
+fn a_part_of_the_film_that_failed_is_named_also_if_shots_may_be_missing() {
+    let story = story(json!({ "allow_missing": true }), &spoken(2));
+    let (mut ends, known) = carry_out(&story, |_| (0, true));
+    ends.insert("render/a1".to_owned(), end(&known["render/a1"], false));
+    ends.remove("join");
+    let flaw = story.outcome(&ends).flaw.unwrap();
+    assert_eq!((flaw.code.as_str(), flaw.message.as_str()), ("provider_failed", "render/a1 failed: no"));
+}
+
+#[test]
 fn stages_and_parts_end_where_they_were_asked_to() {
     for (params, last, has_srt) in [
         (json!({ "until": "storyboard" }), None, false),
