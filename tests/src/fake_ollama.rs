@@ -6,6 +6,8 @@
 //! // … point a provider of the kind `ollama` at `ollama.base_url()` …
 //! ```
 
+mod request;
+
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
@@ -15,6 +17,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use self::request::{answer_of, mistake};
 use crate::{
     fake_provider::director,
     local_server::{LocalServer, Reply},
@@ -81,6 +84,9 @@ struct Inner {
     pull_faults: VecDeque<PullFault>,
     chats: Vec<Value>,
     pulls: usize,
+    /// The models in memory, named with their tags.
+    loaded: Vec<String>,
+    unloads: usize,
     is_released: bool,
     waiting: usize,
 }
@@ -147,6 +153,12 @@ impl FakeOllama {
         self.state.inner().pulls
     }
 
+    /// Returns the models in memory, and the number of requests that unloaded one.
+    pub fn loaded(&self) -> (Vec<String>, usize) {
+        let inner = self.state.inner();
+        (inner.loaded.clone(), inner.unloads)
+    }
+
     /// Waits until an answer or a download has been sent in part and waits.
     #[track_caller]
     pub fn wait_for_half(&self) {
@@ -190,6 +202,22 @@ impl State {
                 Err((status, error)) => reply.json(status, &json!({ "error": error })),
             },
             ("POST", "/api/chat", Ok(body)) => self.chat(&body, reply),
+            ("GET", "/api/ps", _) => {
+                let loaded = self.inner().loaded.clone();
+                let model = |name: &String| json!({ "name": name, "model": name, "size_vram": 0 });
+                reply.json(200, &json!({ "models": loaded.iter().map(model).collect::<Vec<_>>() }));
+            }
+            // A request without a prompt loads the model, or unloads it.
+            ("POST", "/api/generate", Ok(body)) => {
+                if body["keep_alive"] == 0 {
+                    self.inner().loaded.retain(|name| body["model"] != **name);
+                    self.inner().unloads += 1;
+                }
+                reply.json(
+                    200,
+                    &json!({ "model": body["model"], "response": "", "done": true, "done_reason": "unload" }),
+                );
+            }
             ("POST", "/api/pull", Ok(body)) => self.pull(&body, reply),
             _ => reply.whole(404, "text/plain", b"404 page not found"),
         }
@@ -223,6 +251,14 @@ impl State {
         inner.waiting -= 1;
     }
 
+    /// Takes a model into memory.
+    fn load(&self, model: &str) {
+        let full = if model.contains(':') { model.to_owned() } else { format!("{model}:latest") };
+        let mut inner = self.inner();
+        inner.loaded.retain(|name| *name != full);
+        inner.loaded.push(full);
+    }
+
     fn chat(&self, body: &Value, reply: &mut Reply<'_>) {
         self.inner().chats.push(body.clone());
         let refused =
@@ -231,6 +267,7 @@ impl State {
             Ok(model) => model,
             Err((status, error)) => return refused(reply, status, &error),
         };
+        self.load(&model);
         if let Some(error) = mistake(body) {
             return refused(reply, if error.starts_with("option ") { 500 } else { 400 }, &error);
         }
@@ -327,43 +364,5 @@ impl State {
         self.inner().models.push(full);
         reply.chunk(format!("{}\n", json!({ "status": "success" })).as_bytes());
         reply.end();
-    }
-}
-
-/// Returns the words of the answer: an object with the properties of the schema if one was given.
-fn answer_of(body: &Value) -> Vec<String> {
-    let text = match body["format"]["properties"].as_object() {
-        Some(properties) => {
-            let object: serde_json::Map<_, _> =
-                properties.keys().map(|name| (name.clone(), json!(format!("a {name}")))).collect();
-            Value::Object(object).to_string()
-        }
-        None => format!("You asked: {}", prompt_of(body)),
-    };
-    text.split_inclusive(' ').map(str::to_owned).collect()
-}
-
-/// Returns the error of a request that the real server refuses because of a field's type or value.
-fn mistake(body: &Value) -> Option<String> {
-    let options = &body["options"];
-    let wrong = |name: &str, kind: &str| Some(format!("option \"{name}\" must be of type {kind}"));
-    if !options["num_ctx"].is_null() && !options["num_ctx"].is_u64() {
-        return wrong("num_ctx", "integer");
-    }
-    if !options["temperature"].is_null() && !options["temperature"].is_number() {
-        return wrong("temperature", "float32");
-    }
-    let is_text = |message: &Value| message["content"].is_string() && message["role"].is_string();
-    if !body["messages"].as_array().is_some_and(|messages| messages.iter().all(is_text)) {
-        return Some(
-            "json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type string"
-                .to_owned(),
-        );
-    }
-    match &body["keep_alive"] {
-        Value::String(text) if !text.ends_with(['s', 'm', 'h']) => {
-            Some(format!("time: invalid duration \"{text}\""))
-        }
-        _ => None,
     }
 }

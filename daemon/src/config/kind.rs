@@ -5,7 +5,10 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use reqwest::Url;
 
 use super::Section;
-use crate::{near::is_near_url, secret::SecretSource};
+use crate::{
+    near::{is_near_url, is_this_machine},
+    secret::SecretSource,
+};
 
 /// The kinds that a file may name. The table is `provider::KINDS`; the caller that reads a file passes it in.
 pub type Kinds = [&'static dyn KindSection];
@@ -67,6 +70,11 @@ impl RemoteConfig {
     /// Whether the service runs on this machine or in its private network. If so, result files may be fetched from such addresses too.
     pub fn is_local(&self) -> bool {
         is_near_url(&self.base_url)
+    }
+
+    /// Whether the service runs on this machine, from its address alone.
+    pub fn is_here(&self) -> bool {
+        is_this_machine(&self.base_url)
     }
 }
 

@@ -119,6 +119,11 @@ impl Pressure {
         self.resident.max(self.group).max(self.system)
     }
 
+    /// Returns the highest level of all causes but the daemon's own size.
+    pub fn machine(&self) -> MemoryLevel {
+        self.group.max(self.system)
+    }
+
     /// Returns the cause of the level. Of several it returns the one about which the daemon can do most.
     pub fn cause(&self) -> Option<PressureCause> {
         match self.level() {

@@ -56,12 +56,14 @@ pub struct Reclaim {
     pub bytes: u64,
 }
 
-/// The memory level changed.
+/// A memory level changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct PressureChanged {
     /// The new level.
     pub level: MemoryLevel,
+    /// The level without regard to the daemon's own size: how short the memory of the machine and of the control groups is.
+    pub machine: MemoryLevel,
     /// Resident bytes of the process in the sample that caused the change.
     pub resident_bytes: u64,
 }
@@ -108,8 +110,8 @@ pub struct MemorySupervisor {
 
 struct Listener {
     recipient: Recipient<PressureChanged>,
-    /// The last level that it was told. Differs from the current one while its mailbox is full.
-    told: MemoryLevel,
+    /// The last levels that it was told, the second being that of the machine. They differ from the current ones while its mailbox is full.
+    told: (MemoryLevel, MemoryLevel),
 }
 
 impl MemorySupervisor {
@@ -118,7 +120,7 @@ impl MemorySupervisor {
         let limit = Limit::smallest(&parts.config, &Sample::default());
         let marks = Watermarks::new(&parts.config, limit.bytes);
         parts.budget.set_limit(limit.bytes);
-        let told = *parts.level.borrow();
+        let told = (*parts.level.borrow(), MemoryLevel::Normal);
         let listeners = parts.listeners.into_iter().map(|recipient| Listener { recipient, told }).collect();
         Self {
             config: parts.config,
@@ -246,13 +248,13 @@ impl MemorySupervisor {
     }
 
     fn tell_listeners(&mut self) {
-        let level = *self.level.borrow();
+        let (level, machine) = (*self.level.borrow(), self.pressure.machine());
         let resident_bytes = self.sample.resident_bytes;
-        for listener in self.listeners.iter_mut().filter(|listener| listener.told != level) {
-            match listener.recipient.try_send(PressureChanged { level, resident_bytes }) {
+        for listener in self.listeners.iter_mut().filter(|listener| listener.told != (level, machine)) {
+            match listener.recipient.try_send(PressureChanged { level, machine, resident_bytes }) {
                 // It is sent again after the next sample, with the level of that time.
                 Err(SendError::Full(_)) => debug!(?level, "a listener's mailbox is full"),
-                Ok(()) | Err(SendError::Closed(_)) => listener.told = level,
+                Ok(()) | Err(SendError::Closed(_)) => listener.told = (level, machine),
             }
         }
     }

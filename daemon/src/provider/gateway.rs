@@ -2,9 +2,9 @@
 //!
 //! It owns the instances in the order of selection, and runs each call at the instance that the call names.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, Context, Handler, MessageResult, ResponseFuture};
+use actix::{Actor, AsyncContext as _, Context, Handler, MessageResult, ResponseFuture, SpawnHandle};
 use reel_protocol::{
     ErrorCode,
     methods::{MemoryLevel, ProviderCheckResult, ProviderInfo},
@@ -13,7 +13,7 @@ use tokio::task::JoinError;
 
 use super::{
     CheckProvider, Generate, GenerateError, Generated, GetProviders, Instance, Machines, Permits,
-    SetInstances, Shut, permits::wall_time,
+    SetInstances, Shut, permits::wall_time, shortage::Shortage,
 };
 use crate::{
     domain::{Class, Failure, Target},
@@ -22,6 +22,8 @@ use crate::{
 
 /// Most messages in the mailbox. Permits let far fewer calls through.
 const MAILBOX: usize = 1_024;
+/// How often it is checked, while memory is short, whether a server that is still to be asked to free memory has become idle.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
 
 /// The actor that owns the provider instances, and shares the permits with the tracker.
 #[derive(Debug)]
@@ -29,12 +31,15 @@ pub struct ProviderGateway {
     instances: Vec<Instance>,
     permits: Permits,
     machines: Machines,
+    shortage: Shortage,
+    /// The timer that runs while servers are still to be asked to free memory.
+    idle_check: Option<SpawnHandle>,
 }
 
 impl ProviderGateway {
     /// Returns a gateway with these instances, which are in the order of selection. `machines` has the servers that reel starts and stops.
     pub fn new(instances: Vec<Instance>, permits: Permits, machines: Machines) -> Self {
-        Self { instances, permits, machines }
+        Self { instances, permits, machines, shortage: Shortage::default(), idle_check: None }
     }
 
     pub(super) fn instances(&self) -> &[Instance] {
@@ -43,6 +48,21 @@ impl ProviderGateway {
 
     pub(super) fn find(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.profile.name == name)
+    }
+
+    /// Asks the servers that are idle to free memory, and looks again later if others are still to be asked.
+    fn free_idle(&mut self, ctx: &mut Context<Self>) {
+        for provider in self.shortage.take_idle(|name| self.permits.usage(name).0 > 0) {
+            actix::spawn(provider.free_memory());
+        }
+        match (self.shortage.is_due(), self.idle_check) {
+            (true, None) => self.idle_check = Some(ctx.run_interval(IDLE_CHECK, Self::free_idle)),
+            (false, Some(timer)) => {
+                ctx.cancel_future(timer);
+                self.idle_check = None;
+            }
+            _ => {}
+        }
     }
 }
 
@@ -83,19 +103,14 @@ impl Handler<SetInstances> for ProviderGateway {
     }
 }
 
-/// Providers whose servers do nothing are asked to free memory when it is critically short.
+/// Servers that do nothing for reel are asked to free memory, once for each time that the memory of the machine is critically short. The daemon's
+/// own size is no reason to do so, as it would not become smaller.
 impl Handler<PressureChanged> for ProviderGateway {
     type Result = ();
 
-    fn handle(&mut self, PressureChanged { level, .. }: PressureChanged, _: &mut Self::Context) {
-        if level != MemoryLevel::Critical {
-            return;
-        }
-        for instance in &self.instances {
-            if self.permits.usage(&instance.profile.name).0 == 0 {
-                actix::spawn(Arc::clone(&instance.provider).free_memory());
-            }
-        }
+    fn handle(&mut self, PressureChanged { machine, .. }: PressureChanged, ctx: &mut Self::Context) {
+        self.shortage.set(machine == MemoryLevel::Critical, &self.instances);
+        self.free_idle(ctx);
     }
 }
 
@@ -144,8 +159,6 @@ fn lost_call(error: &JoinError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use futures_util::future::{LocalBoxFuture, ready};
     use reel_protocol::ImageParams;
     use tokio::sync::watch;
@@ -153,15 +166,12 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ImageRequest, JobSink, ProgressSink, ProviderProfile, ServiceRequest},
-        events::EventHub,
         provider::{GateLimits, Provider},
     };
 
     /// A provider for tests that succeeds at once and returns no files.
-    #[derive(Debug, Default)]
-    struct Idle {
-        freed: Arc<AtomicUsize>,
-    }
+    #[derive(Debug)]
+    struct Idle;
 
     impl Provider for Idle {
         fn generate(
@@ -174,11 +184,6 @@ mod tests {
         fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
             Box::pin(ready(ProviderCheckResult { is_usable: true, detail: "idle".to_owned() }))
         }
-
-        fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
-            self.freed.fetch_add(1, Ordering::Relaxed);
-            Box::pin(ready(()))
-        }
     }
 
     fn instance(name: &str) -> Instance {
@@ -187,7 +192,7 @@ mod tests {
             limits: GateLimits { max_concurrent: 1, requests_per_minute: None },
             address: None,
             api_key: None,
-            provider: Arc::new(Idle::default()),
+            provider: Arc::new(Idle),
         }
     }
 
@@ -208,25 +213,6 @@ mod tests {
             progress: ProgressSink::new(|_, _| ()),
             jobs: JobSink::new(|_| Box::pin(async { true })),
         }
-    }
-
-    #[actix::test]
-    async fn only_providers_without_a_call_free_memory_and_only_when_it_is_critical() {
-        let freed = <[Arc<AtomicUsize>; 2]>::default();
-        let names = ["busy", "idle"];
-        let instances = names.iter().zip(&freed).map(|(name, freed)| {
-            let provider = Arc::new(Idle { freed: Arc::clone(freed) });
-            Instance { provider, ..instance(name) }
-        });
-        let limits = GateLimits { max_concurrent: 1, requests_per_minute: None };
-        let permits = Permits::new(names.map(|name| (name.into(), limits)), EventHub::default());
-        let _call = permits.try_acquire(&Target { provider: "busy".into(), model: None }).unwrap();
-        let gateway = ProviderGateway::new(instances.collect(), permits, Machines::default()).start();
-        for level in [MemoryLevel::Normal, MemoryLevel::High, MemoryLevel::Critical, MemoryLevel::Normal] {
-            gateway.send(PressureChanged { level, resident_bytes: 1 }).await.unwrap();
-        }
-        let counts = freed.map(|freed| freed.load(Ordering::Relaxed));
-        assert_eq!(counts, [0, 1]);
     }
 
     #[actix::test]

@@ -20,6 +20,7 @@ mod messages;
 mod notes;
 mod permits;
 mod remote;
+mod shortage;
 mod wire;
 mod words;
 

@@ -263,6 +263,10 @@ impl Provider for ComfyProvider {
         Box::pin(async move { self.list_checkpoints().await })
     }
 
+    fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
+        Box::pin(async move { self.unload().await })
+    }
+
     fn requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
         self.core.planned_requests(request)
     }

@@ -9,6 +9,7 @@ mod cancel;
 mod check;
 mod deliver;
 mod follow;
+mod free;
 mod progress;
 mod refusal;
 mod server;

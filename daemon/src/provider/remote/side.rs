@@ -1,6 +1,6 @@
 //! Requests that a kind sends beside its attempts, to its own server and without cost: versions, lists, progress.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Method,
@@ -12,7 +12,10 @@ use super::RemoteProvider;
 use crate::{
     domain::{Class, Failure},
     memory::Holder,
-    provider::http::{Document, Exchange, Reach},
+    provider::{
+        Equipment, Machines,
+        http::{Document, Exchange, Reach},
+    },
 };
 
 /// Largest answer that is read, in bytes.
@@ -23,6 +26,36 @@ const WAIT: Duration = Duration::from_secs(30);
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 impl RemoteProvider {
+    /// Whether the server may be asked to unload its models because the memory of this machine is short. A paid server is elsewhere, even if its
+    /// address is that of a tunnel.
+    pub fn may_unload(&self) -> bool {
+        self.remote.is_here() && !self.config.is_paid
+    }
+
+    /// Returns the same provider for requests that must not have the server started if it cannot be reached.
+    pub fn without_machine(&self) -> Self {
+        let equipment = Equipment { machines: Machines::default(), ..self.equipment.clone() };
+        Self {
+            config: self.config.clone(),
+            remote: self.remote.clone(),
+            wire: Arc::clone(&self.wire),
+            equipment,
+        }
+    }
+
+    /// Logs that the server was asked to unload its models, or why it could not be asked.
+    pub fn report_unloaded(&self, outcome: Result<(), String>) {
+        let provider = &self.config.name;
+        match outcome {
+            Ok(()) => {
+                tracing::info!(%provider, "memory is critically short, so the server was asked to unload its models");
+            }
+            Err(reason) => {
+                tracing::info!(%provider, reason, "memory is critically short, and the server could not be asked to unload its models");
+            }
+        }
+    }
+
     /// Sends a request with a JSON body, or without a body, and returns the JSON of its answer. An error status is a failure. The answer is waited
     /// for at most 30 seconds.
     pub async fn ask_beside(

@@ -55,6 +55,8 @@ struct Disk {
     runs: Vec<String>,
     /// The ids of the jobs that were told to stop while they ran.
     interrupts: Vec<String>,
+    /// The bodies of the requests to free memory.
+    frees: Vec<Value>,
     life: usize,
 }
 
@@ -267,6 +269,11 @@ impl FakeComfyui {
     /// Returns the ids of the jobs that were interrupted while they ran.
     pub fn interrupts(&self) -> Vec<String> {
         self.shared.disk().interrupts.clone()
+    }
+
+    /// Returns the bodies of all requests to free memory, oldest first.
+    pub fn frees(&self) -> Vec<Value> {
+        self.shared.disk().frees.clone()
     }
 
     /// Returns the uploaded file with this folder and name.

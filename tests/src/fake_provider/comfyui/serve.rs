@@ -75,6 +75,10 @@ fn one(shared: &Shared, mut stream: &TcpStream, request: &Request) -> io::Result
         }
         ("POST", ["queue"]) => delete(shared, &request.json()),
         ("POST", ["interrupt"]) => interrupt(shared, &request.json()),
+        ("POST", ["free"]) => {
+            shared.disk().frees.push(request.json());
+            Response::new(200, "application/octet-stream", Vec::new())
+        }
         ("GET", ["view"]) => view(shared, query),
         ("POST", ["upload", "image"]) => upload(shared, request),
         ("GET", ["system_stats"]) => Response::json(

@@ -16,6 +16,8 @@ use crate::{
 
 /// Most models that a message names.
 const SHOWN_MODELS: usize = 12;
+/// Most models that one shortage of memory unloads. A server has few in its memory at once.
+const MOST_UNLOADED: usize = 16;
 
 /// A configured server.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ impl Provider for OllamaServer {
 
     fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {
         Box::pin(async move { self.tags().await.map(Some).map_err(|failure| self.unreached(failure)) })
+    }
+
+    fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
+        Box::pin(async move { self.unload().await })
     }
 
     fn requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
@@ -103,6 +109,25 @@ impl OllamaServer {
         }
     }
 
+    /// Asks a server on this machine to unload the models that are in its memory. It unloads a model that answers another program when it is done.
+    async fn unload(&self) {
+        if !self.remote.may_unload() {
+            return;
+        }
+        let quiet = self.remote.without_machine();
+        let unloading = async {
+            let loaded = quiet.ask_beside(Method::GET, "api/ps", None).await?;
+            let models = loaded.get("models").and_then(Value::as_array).into_iter().flatten();
+            for name in models.filter_map(|model| model.get("name")?.as_str()).take(MOST_UNLOADED) {
+                let body = json!({ "model": name, "keep_alive": 0, "stream": false });
+                quiet.ask_beside(Method::POST, "api/generate", Some(&body)).await?;
+            }
+            Ok(())
+        };
+        let outcome: Result<(), Failure> = unloading.await;
+        self.remote.report_unloaded(outcome.map_err(|failure| failure.error.message));
+    }
+
     /// Adds to a failure what a person needs to know about this server.
     async fn explain(&self, failure: Failure, model: Option<&str>) -> Failure {
         if failure.class == Class::Unknown && failure.error.message.contains("memory") {
@@ -130,19 +155,15 @@ impl OllamaServer {
         if failure.class != Class::Unreached || !failure.error.message.contains("refused") {
             return failure;
         }
-        let place = if self.is_here() { "" } else { " on that machine" };
+        let place = if self.remote.remote.is_here() { "" } else { " on that machine" };
         failure.hint(format!(
             "is Ollama running? ollama serve starts it{place}; a task waits until it can be reached"
         ))
     }
 
-    fn is_here(&self) -> bool {
-        matches!(self.remote.remote.base_url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
-    }
-
     fn remedy(&self, model: &str) -> String {
         let name = &self.remote.config.name;
-        let place = if self.is_here() { "" } else { " on that machine" };
+        let place = if self.remote.remote.is_here() { "" } else { " on that machine" };
         format!(
             "ollama pull {model}{place} downloads it; with pull = true in [providers.{name}] reel asks for that itself"
         )
