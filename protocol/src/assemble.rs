@@ -62,6 +62,30 @@ pub struct AssembledShot {
     /// The text that is shown while the voice speaks, or for the whole shot without a voice; at most 10,000 bytes. None if absent.
     #[serde(default)]
     pub subtitle: Option<String>,
+    /// The titles that are drawn into the frames of the shot, at most 100, wherever subtitles are put; none if absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub titles: Vec<AssembledTitle>,
+}
+
+/// A title over a shot, such as that of the film over its first shot or a text at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AssembledTitle {
+    /// The text, with at most 1,000 bytes; none if absent. It may have line breaks.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The title of a chapter, with at most 1,000 bytes: in smaller letters below the title, or in the middle without a title. None if absent, and
+    /// then there must be a title.
+    #[serde(default)]
+    pub chapter: Option<String>,
+    /// When the title appears, in seconds from the beginning of the shot and within it; 0 if absent. It is not shown during the dissolve into the
+    /// shot.
+    #[serde(default)]
+    pub at_s: f64,
+    /// How long it is shown, in seconds; to the end of the shot if absent.
+    #[serde(default)]
+    pub seconds: Option<f64>,
 }
 
 /// Where the subtitles of a film are put.

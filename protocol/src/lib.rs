@@ -62,7 +62,7 @@ mod translate;
 mod video;
 
 pub use self::{
-    assemble::{AssembleParams, AssembleTimeline, AssembledShot, AssembledSubtitles},
+    assemble::{AssembleParams, AssembleTimeline, AssembledShot, AssembledSubtitles, AssembledTitle},
     bytes::Bytes,
     chat::ChatParams,
     debug::{DebugFailParams, DebugNoopParams, DebugProgressParams, DebugSleepParams},
@@ -74,8 +74,8 @@ pub use self::{
     note::TaskNote,
     printable::{is_unprintable, printable},
     render::{
-        AudioMixParams, BurntCue, CameraMove, FilmFormat, FilmedVisual, JoinedClip, Music, PlacedVoice,
-        RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
+        AudioMixParams, BurntCue, BurntTitle, CameraMove, FilmFormat, FilmedVisual, JoinedClip, Music,
+        PlacedVoice, RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
     },
     seconds::Seconds,
     speech::{SpeechFormat, SpeechParams},

@@ -76,6 +76,25 @@ pub struct BurntCue {
     pub lines: Vec<String>,
 }
 
+/// A title that is drawn into the middle of frames. It appears and disappears gradually. It is large if it is short; a long one is broken into lines
+/// and made smaller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BurntTitle {
+    /// The frame of the shot from which the title is shown.
+    pub first_frame: u64,
+    /// The number of frames that show it; at least 1.
+    pub frames: u64,
+    /// The text, with at most 1,000 bytes; none if absent. It may have line breaks.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The title of a chapter, with at most 1,000 bytes: in smaller letters below the title, or in the middle without a title. None if absent, and
+    /// then there must be a title.
+    #[serde(default)]
+    pub chapter: Option<String>,
+}
+
 /// The params of `render.shot`, which makes a clip without sound of exactly `frames` frames: `video/mp4` (H.264, yuv420p, BT.709).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -90,6 +109,9 @@ pub struct RenderShotParams {
     /// The subtitles that are drawn into the frames, at most 500; none if absent. Letters that no installed font has fail the task with `no_font`.
     #[serde(default)]
     pub subtitles: Vec<BurntCue>,
+    /// The titles that are drawn into the frames, at most 100; none if absent. Their letters are looked up like those of subtitles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub titles: Vec<BurntTitle>,
 }
 
 /// The params of `render.transition`, which makes a clip without sound in which one shot dissolves into the next. Its format is that of

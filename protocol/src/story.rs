@@ -33,8 +33,8 @@ pub struct StoryMakeParams {
     /// fails with `over_budget`.
     #[serde(default)]
     pub budget_usd: Option<f64>,
-    /// Whether the film is made without subtitles in its frames if no font has all letters of the text. False if absent: the task then fails with
-    /// `no_font` before any provider is asked.
+    /// Whether the film is made without subtitles or titles in its frames if no font has all of their letters. False if absent: the task then fails
+    /// with `no_font` before any provider is asked.
     #[serde(default)]
     pub allow_unburnt: bool,
 }

@@ -67,6 +67,10 @@ pub struct ShotLength {
     pub least: u64,
     /// How long its picture is shown after the narration and the silence behind it, in samples.
     pub hold: u64,
+    /// How long a title is shown before the narration, in samples; 0 for none.
+    pub title: u64,
+    /// How long a text is shown at the end of the shot, after the narration and the time above, in samples; 0 for none.
+    pub end_card: u64,
     /// How the film changes from the previous shot to this one. In the first shot it only selects the silence before the narration.
     pub transition: Transition,
 }
@@ -80,6 +84,8 @@ pub struct PlacedShot {
     pub frames: u64,
     /// The number of frames to draw: `frames`, and those that are shown during the transition behind it.
     pub drawn_frames: u64,
+    /// The number of frames to draw if the shot showed no titles. A clip that is generated for the shot has this length.
+    pub untitled_frames: u64,
     /// The drawn frames that are its body. The frames before it are shown during the transition before this shot.
     pub body: Range<u64>,
     /// The length of the transition behind it, in frames; 0 for a cut. It shows the drawn frames from `frames` on over the first frames of the next
@@ -89,6 +95,10 @@ pub struct PlacedShot {
     pub speech_start: u64,
     /// The length of its narration, in samples.
     pub speech: u64,
+    /// The samples of the film during which its title is shown. They end where its narration starts.
+    pub title: Range<u64>,
+    /// The samples of the film during which the text at its end is shown. They end with the shot.
+    pub end_card: Range<u64>,
 }
 
 /// The frames and samples of a film.
@@ -132,25 +142,34 @@ pub fn timeline(pace: &Pace, shots: &[ShotLength]) -> Result<Timeline, TimelineE
     let mut placed = Vec::with_capacity(shots.len());
     let mut start_frame = 0;
     for (index, shot) in shots.iter().enumerate() {
-        let longest =
-            [shot.speech, shot.least, shot.hold, pace.tail, pace.least, pace.cut_lead, pace.dissolve_lead];
-        if longest.into_iter().any(|samples| samples > MOST_SAMPLES) {
+        let own = [shot.speech, shot.least, shot.hold, shot.title, shot.end_card];
+        let shared = [pace.tail, pace.least, pace.cut_lead, pace.dissolve_lead];
+        if own.into_iter().chain(shared).any(|samples| samples > MOST_SAMPLES) {
             return Err(TimelineError::TooLong { number: index + 1 });
         }
         let transition_before = if index == 0 { 0 } else { transition_frames(pace, shot.transition) };
         let next = shots.get(index + 1);
         let transition_behind = next.map_or(0, |next| transition_frames(pace, next.transition));
         let lead = lead(pace, shot.transition, transition_before);
-        let least = pace.least.max(shot.least).max(lead + shot.speech + pace.tail + shot.hold);
-        let frames = u64::from(frames_of(least, pace.fps)).max(transition_before).max(1);
+        let needed = lead + shot.speech + pace.tail + shot.hold;
+        let frames_with = |titles: u64| {
+            let least = pace.least.max(shot.least).max(needed + titles);
+            u64::from(frames_of(least, pace.fps)).max(transition_before).max(1)
+        };
+        let frames = frames_with(shot.title + shot.end_card);
+        let title_start = samples_at(start_frame, pace.fps) + lead;
+        let end = samples_at(start_frame + frames, pace.fps);
         placed.push(PlacedShot {
             start_frame,
             frames,
             drawn_frames: frames + transition_behind,
+            untitled_frames: frames_with(0) + transition_behind,
             body: transition_before..frames,
             transition_frames: transition_behind,
-            speech_start: samples_at(start_frame, pace.fps) + lead,
+            speech_start: title_start + shot.title,
             speech: shot.speech,
+            title: title_start..title_start + shot.title,
+            end_card: end - shot.end_card..end,
         });
         start_frame += frames;
     }
@@ -200,7 +219,7 @@ mod tests {
     use super::*;
 
     fn spoken(seconds: f64, transition: Transition) -> ShotLength {
-        ShotLength { speech: f64_samples(seconds), least: 0, hold: 0, transition }
+        ShotLength { speech: f64_samples(seconds), least: 0, hold: 0, title: 0, end_card: 0, transition }
     }
 
     #[test]
@@ -210,7 +229,12 @@ mod tests {
             spoken(3.01, Transition::Dissolve),
             spoken(0.0, Transition::Cut),
             ShotLength { hold: f64_samples(1.0), ..spoken(2.0, Transition::Dissolve) },
-            ShotLength { least: f64_samples(4.0), ..spoken(1.0, Transition::Cut) },
+            ShotLength {
+                least: f64_samples(4.0),
+                title: f64_samples(3.0),
+                end_card: f64_samples(2.0),
+                ..spoken(1.0, Transition::Cut)
+            },
         ];
         let timeline = timeline(&Pace::new(30), &shots).unwrap();
         let facts = timeline.shots.iter().map(|shot| {
@@ -230,10 +254,13 @@ mod tests {
                 (171, 112, 112, 12..112, 0, 171 * 1600 + 19_200),
                 (283, 60, 72, 0..60, 12, 283 * 1600 + 7_200),
                 (343, 111, 111, 12..111, 0, 343 * 1600 + 19_200),
-                (454, 120, 120, 0..120, 0, 454 * 1600 + 7_200),
+                (454, 194, 194, 0..194, 0, 454 * 1600 + 7_200 + 144_000),
             ]
         );
-        assert_eq!((timeline.frames, timeline.samples), (574, 574 * 1600));
+        assert_eq!((timeline.frames, timeline.samples), (648, 648 * 1600));
+        let last = timeline.shots.last().unwrap();
+        assert_eq!(last.title, 454 * 1600 + 7_200..454 * 1600 + 151_200);
+        assert_eq!(last.end_card, 648 * 1600 - 96_000..648 * 1600);
     }
 
     #[test]
@@ -251,8 +278,17 @@ mod tests {
 
     fn shot() -> impl Strategy<Value = ShotLength> {
         let transition = prop_oneof![Just(Transition::Cut), Just(Transition::Dissolve)];
-        (0_u64..1_000_000, 0_u64..300_000, 0_u64..200_000, transition)
-            .prop_map(|(speech, least, hold, transition)| ShotLength { speech, least, hold, transition })
+        let titles = prop_oneof![Just((0, 0)), (0_u64..200_000, 0_u64..200_000)];
+        (0_u64..1_000_000, 0_u64..300_000, 0_u64..200_000, titles, transition).prop_map(
+            |(speech, least, hold, (title, end_card), transition)| ShotLength {
+                speech,
+                least,
+                hold,
+                title,
+                end_card,
+                transition,
+            },
+        )
     }
 
     proptest! {
@@ -284,6 +320,11 @@ mod tests {
                 prop_assert!(placed.speech_start + 1 >= dissolved);
                 prop_assert!(placed.speech_start + placed.speech + tail + shot.hold <= samples_at(start, fps));
                 prop_assert_eq!(placed.speech, shot.speech);
+                // The title begins after the transition and ends where the narration begins, and the end card begins after the narration.
+                prop_assert!(placed.title.start + 1 >= dissolved && placed.title.end == placed.speech_start);
+                prop_assert!(placed.end_card.start >= placed.speech_start + placed.speech);
+                prop_assert_eq!(placed.end_card.end, samples_at(start, fps));
+                prop_assert_eq!((placed.title.end - placed.title.start, placed.end_card.end - placed.end_card.start), (shot.title, shot.end_card));
                 prop_assert!(samples_until(placed.frames, fps) >= pace.least.max(shot.least));
             }
             prop_assert_eq!(start, timeline.frames);

@@ -51,7 +51,7 @@ fn the_film_that_is_made_offline() {
     }
     let sandbox = Sandbox::new();
     let said = run(&sandbox, &section("Offline"));
-    assert_eq!(said.len(), 2);
+    assert_eq!(said.len(), 3);
     assert!(sandbox.work().join("film.mp4").exists(), "{said:?}");
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use reel_protocol::{AssembleParams, AssembleTimeline, AssembledShot, Digest, JsonText};
 use reel_story::timeline::PlacedShot;
 
-use super::{BadParams, render::check_format};
+use super::{
+    BadParams,
+    render::{check_format, check_titles},
+};
 
 /// The kind of a task that assembles a film from a timeline.
 pub const VIDEO_ASSEMBLE: &str = "video.assemble";
@@ -109,6 +112,19 @@ fn check_shot(number: usize, shot: &AssembledShot, transition: u64, fps: u32) ->
             "up to 64 letters without a slash",
         ));
     }
+    check_titles(&format!("shot {number}"), shot.titles.iter().map(|title| [&title.title, &title.chapter]))?;
+    for title in &shot.titles {
+        let rest = length_s - title.at_s;
+        if !(0.0..length_s).contains(&title.at_s)
+            || title.seconds.is_some_and(|seconds| !(0.0..=rest).contains(&seconds))
+        {
+            let message = format!("shot {number}: a title is not within its {length_s:.2} s");
+            return Err(BadParams::new(
+                message,
+                "at_s counts from the beginning of the shot; leave seconds out to show it to the end",
+            ));
+        }
+    }
     if shot.subtitle.as_ref().is_some_and(|text| text.len() > SUBTITLE_BYTES) {
         return Err(BadParams::new(
             format!("shot {number}: its subtitle is longer than {SUBTITLE_BYTES} bytes"),
@@ -130,10 +146,13 @@ fn place(timeline: &AssembleTimeline, transition: u64) -> Vec<PlacedShot> {
             start_frame,
             frames: shot.frames,
             drawn_frames: shot.frames + behind,
+            untitled_frames: shot.frames + behind,
             body: before..shot.frames,
             transition_frames: behind,
             speech_start: start + reel_story::timeline::f64_samples(shot.voice_at_s),
             speech: 0,
+            title: 0..0,
+            end_card: 0..0,
         };
         start_frame += shot.frames;
         placed
@@ -173,6 +192,9 @@ mod tests {
                 "",
                 "two shots have the id",
             ),
+            (shot(60, r#","titles":[{"title":"A","at_s":2}]"#), "", "a title is not within its 2.00 s"),
+            (shot(60, r#","titles":[{"title":"A","at_s":1,"seconds":1.5}]"#), "", "a title is not within"),
+            (shot(60, r#","titles":[{"at_s":1}]"#), "", "shot 1 has a title without a text"),
             (shot(60, ""), r#","transition_s":6"#, "transition_s 6"),
             (shot(60, ""), r#","loudness":0"#, "loudness 0"),
             (shot(60, ""), r#","tempo":1"#, "tempo"),

@@ -26,6 +26,9 @@ const MOST_PARTS: usize = 4_000;
 /// The most subtitles of a shot, and the most bytes of one.
 const MOST_CUES: usize = 500;
 const CUE_BYTES: usize = 2_000;
+/// The most titles of a shot, and the most bytes of each of their texts.
+const MOST_TITLES: usize = 100;
+const TITLE_BYTES: usize = 1_000;
 /// Free bytes that the store must have for a result.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 /// The version of the cache key. Raise it when the meaning of what [`ProviderWork::key`] hashes changes.
@@ -80,7 +83,7 @@ impl Service for Audio {
 }
 
 /// The fields of the params of each method. The error for an unknown field suggests the nearest of them.
-const SHOT: &[&str] = &["format", "show", "frames", "subtitles"];
+const SHOT: &[&str] = &["format", "show", "frames", "subtitles", "titles"];
 const TRANSITION: &[&str] = &["format", "from", "to", "frames"];
 const JOIN: &[&str] = &["format", "clips", "audio", "subtitles"];
 const MIX: &[&str] = &["samples", "voices", "music", "loudness"];
@@ -180,7 +183,7 @@ fn check_frames(what: &str, first: u64, frames: u64, format: &FilmFormat) -> Res
 }
 
 fn checked_shot(params: RenderShotParams) -> Result<RenderShotParams, BadParams> {
-    let RenderShotParams { format, show, frames, subtitles } = &params;
+    let RenderShotParams { format, show, frames, subtitles, titles } = &params;
     check_format(format)?;
     check_frames("show", show.first_frame, *frames, format)?;
     check_fit(show, *frames)?;
@@ -199,7 +202,39 @@ fn checked_shot(params: RenderShotParams) -> Result<RenderShotParams, BadParams>
         }
         check_frames("a subtitle", cue.first_frame, cue.frames, format)?;
     }
+    check_titles("a shot", titles.iter().map(|title| [&title.title, &title.chapter]))?;
+    for title in titles {
+        check_frames("a title", title.first_frame, title.frames, format)?;
+    }
     Ok(params)
+}
+
+/// Checks the texts of a shot's titles.
+pub(super) fn check_titles<'a>(
+    whose: &str,
+    titles: impl ExactSizeIterator<Item = [&'a Option<String>; 2]>,
+) -> Result<(), BadParams> {
+    if titles.len() > MOST_TITLES {
+        let message = format!("{whose} has {} titles, and {MOST_TITLES} are possible", titles.len());
+        return Err(BadParams::new(message, "split the shot"));
+    }
+    for texts in titles {
+        let mut texts = texts.into_iter().flatten().peekable();
+        if texts.peek().is_none() {
+            return Err(BadParams::new(
+                format!("{whose} has a title without a text"),
+                "set title or chapter",
+            ));
+        }
+        if let Some(text) = texts.find(|text| text.len() > TITLE_BYTES || text.trim().is_empty()) {
+            let message = format!("{whose} has a title of {} bytes", text.len());
+            return Err(BadParams::new(
+                message,
+                format!("a title has a letter, and {TITLE_BYTES} bytes at the most"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the frames are within the shot, if its length is given: a clip is fitted to its whole shot.
@@ -307,6 +342,24 @@ mod tests {
                 "shot",
                 shot(fine, r#""frames":5,"subtitles":[{"first_frame":0,"frames":5,"lines":[]}]"#),
                 "0 lines",
+            ),
+            (
+                &Render,
+                "shot",
+                shot(fine, r#""frames":5,"titles":[{"first_frame":0,"frames":5}]"#),
+                "a title without a text",
+            ),
+            (
+                &Render,
+                "shot",
+                shot(fine, r#""frames":5,"titles":[{"first_frame":0,"frames":0,"title":"The Lamp"}]"#),
+                "a title: 0 frames",
+            ),
+            (
+                &Render,
+                "shot",
+                shot(fine, r#""frames":5,"titles":[{"first_frame":0,"frames":5,"title":" "}]"#),
+                "a title of 1 bytes",
             ),
             (&Render, "join", clips, "0 clips"),
             (&Audio, "mix", r#"{"samples":0}"#.to_owned(), "samples 0"),

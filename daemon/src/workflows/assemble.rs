@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use reel_protocol::{
-    AssembledShot, AssembledSubtitles, AudioMixParams, BurntCue, Digest, ErrorCode, Output, PlacedVoice,
-    SubtitleTrack, TaskError,
+    AssembledShot, AssembledSubtitles, AssembledTitle, AudioMixParams, BurntCue, BurntTitle, Digest,
+    ErrorCode, Output, PlacedVoice, SubtitleTrack, TaskError,
 };
 use reel_story::{
     Cue, cues, language, srt,
-    timeline::{PlacedShot, SAMPLE_RATE, f64_samples, samples_at},
+    timeline::{PlacedShot, f64_samples, samples_at},
 };
 
 use super::{
-    film::{FilmPlan, FilmShot, Shown},
+    film::{FilmPlan, FilmShot, Shown, frames_of},
     handles::Handles,
     run::task_error,
     step::{Outcome, Step, StepEnds, Workflow},
@@ -63,6 +63,7 @@ impl Assembly {
                 }),
                 placed: placed.clone(),
                 is_exact: true,
+                titles: burnt_titles(shot, placed, format.fps),
                 cues: if is_burnt { burnt(&shown, placed, format.fps) } else { Vec::new() },
                 is_redone: false,
             });
@@ -127,13 +128,23 @@ fn cues_of(
 /// Converts the times of subtitles to frames of their shot.
 fn burnt(cues: &[Cue], placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
     let start = samples_at(placed.start_frame, fps);
-    let frame = |sample: u64| sample.saturating_sub(start) * u64::from(fps) / u64::from(SAMPLE_RATE);
     let cue = |cue: &Cue| {
-        let first_frame = frame(cue.samples.start);
-        let frames = frame(cue.samples.end).saturating_sub(first_frame).max(1);
+        let (first_frame, frames) = frames_of(&cue.samples, start, fps);
         BurntCue { first_frame, frames, lines: cue.lines.clone() }
     };
     cues.iter().map(cue).collect()
+}
+
+/// Converts the times of titles to frames of their shot. A title is not shown during the transition into the shot.
+fn burnt_titles(shot: &AssembledShot, placed: &PlacedShot, fps: u32) -> Vec<BurntTitle> {
+    let frame = |seconds: f64| (seconds * f64::from(fps)).round() as u64;
+    let title = |title: &AssembledTitle| {
+        let first_frame = frame(title.at_s).max(placed.body.start);
+        let end = title.seconds.map_or(placed.frames, |seconds| frame(title.at_s + seconds));
+        let frames = end.min(placed.frames).checked_sub(first_frame).filter(|frames| *frames > 0)?;
+        Some(BurntTitle { first_frame, frames, title: title.title.clone(), chapter: title.chapter.clone() })
+    };
+    shot.titles.iter().filter_map(title).collect()
 }
 
 impl Workflow for Assembly {

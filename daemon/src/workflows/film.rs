@@ -1,10 +1,12 @@
 //! The steps that turn shots into a film: a clip of each shot, the dissolves between them, the sound, and the join of all parts. Pure.
 
+use std::ops::Range;
+
 use reel_protocol::{
-    AudioMixParams, BurntCue, CameraMove, Digest, FilmFormat, FilmedVisual, JoinedClip, RenderJoinParams,
-    RenderShotParams, RenderTransitionParams, SubtitleTrack,
+    AudioMixParams, BurntCue, BurntTitle, CameraMove, Digest, FilmFormat, FilmedVisual, JoinedClip,
+    RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
 };
-use reel_story::timeline::PlacedShot;
+use reel_story::timeline::{PlacedShot, SAMPLE_RATE};
 
 use super::{
     run::cache_mode,
@@ -37,6 +39,8 @@ pub(super) struct FilmShot {
     pub is_exact: bool,
     /// The subtitles that are drawn into its frames.
     pub cues: Vec<BurntCue>,
+    /// The titles that are drawn into its frames.
+    pub titles: Vec<BurntTitle>,
     /// Whether its clip is rendered again, without the cache.
     pub is_redone: bool,
 }
@@ -48,6 +52,13 @@ pub(super) struct Shown {
     pub camera: CameraMove,
     /// Whether it is a clip. A clip is fitted to the length of its shot.
     pub is_clip: bool,
+}
+
+/// Converts samples of the film to frames of a shot that starts at a sample: the first frame, and at least one frame in all.
+pub(super) fn frames_of(samples: &Range<u64>, shot_start: u64, fps: u32) -> (u64, u64) {
+    let frame = |sample: u64| sample.saturating_sub(shot_start) * u64::from(fps) / u64::from(SAMPLE_RATE);
+    let first = frame(samples.start);
+    (first, frame(samples.end).saturating_sub(first).max(1))
 }
 
 impl FilmShot {
@@ -104,6 +115,7 @@ impl FilmPlan {
             show: shot.from(shot.shown.filter(|_| shot.is_exact)?, body.start),
             frames: body.end - body.start,
             subtitles: shot.cues.clone(),
+            titles: shot.titles.clone(),
         };
         let mut step = Step::new(shot.clip(), "render.shot", &params);
         step.spec.cache = cache_mode(shot.is_redone);

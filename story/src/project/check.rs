@@ -8,6 +8,9 @@ use super::{
 };
 use crate::nearest::nearest;
 
+/// The most characters of a text that is shown over a shot.
+const MOST_TITLE_CHARACTERS: usize = 200;
+
 /// One element of the path to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
@@ -50,10 +53,27 @@ fn video(project: &Project) -> Result<(), Problem> {
         ("transition_s", video.transition_s, 0.0, 5.0),
         ("music_db", video.music_db, -60.0, 0.0),
         ("loudness", video.loudness, -30.0, -9.0),
+        ("title_s", video.title_s, 0.5, 60.0),
     ] {
         between(&[Step::Key("video"), Step::Key(key)], key, value, least, most)?;
     }
+    for (key, text) in [("title", &video.title), ("end_card", &video.end_card)] {
+        is_shown(&[Step::Key("video"), Step::Key(key)], key, text)?;
+    }
+    for (index, scene) in project.scenes.iter().enumerate().filter(|_| video.chapter_titles) {
+        let path = [Step::Key("scenes"), Step::Index(index), Step::Key("title")];
+        is_shown(&path, "title", &scene.title)?;
+    }
     Ok(())
+}
+
+/// Checks that a text is short enough to be read over a shot.
+fn is_shown(path: &[Step], key: &str, text: &str) -> Result<(), Problem> {
+    let count = text.chars().count();
+    if count <= MOST_TITLE_CHARACTERS {
+        return Ok(());
+    }
+    problem(path, format!("{key} has {count} characters: use {MOST_TITLE_CHARACTERS} at most"))
 }
 
 fn shots(project: &Project) -> Result<(), Problem> {

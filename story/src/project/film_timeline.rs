@@ -6,19 +6,28 @@ use crate::timeline::{Pace, ShotLength, Timeline, TimelineError, Transition, f64
 impl Project {
     /// Computes the timeline of the film. `speech` has the length of each shot's narration in samples (48 kHz), 0 for a silent shot.
     pub fn timeline(&self, speech: &[u64]) -> Result<Timeline, TimelineError> {
+        let shots = self.shots.iter().zip(speech).enumerate();
         let lengths: Vec<ShotLength> =
-            self.shots.iter().zip(speech).map(|(shot, speech)| self.length(shot, *speech)).collect();
+            shots.map(|(index, (shot, speech))| self.length(index, shot, *speech)).collect();
         let transition_frames = (self.video.transition_s * f64::from(self.video.fps)).round() as u32;
         timeline(&Pace { transition_frames, ..Pace::new(self.video.fps) }, &lengths)
     }
 
-    fn length(&self, shot: &Shot, speech: u64) -> ShotLength {
+    fn length(&self, index: usize, shot: &Shot, speech: u64) -> ShotLength {
         let transition = match shot.transition {
             ShotTransition::Usual => self.video.transition,
             ShotTransition::Cut => Transition::Cut,
             ShotTransition::Dissolve => Transition::Dissolve,
         };
-        ShotLength { speech, least: f64_samples(shot.min_s), hold: f64_samples(shot.hold_s), transition }
+        let shown = |is_shown: bool| if is_shown { f64_samples(self.video.title_s) } else { 0 };
+        ShotLength {
+            speech,
+            least: f64_samples(shot.min_s),
+            hold: f64_samples(shot.hold_s),
+            title: shown(self.opening(index).is_some()),
+            end_card: shown(self.end_card(index).is_some()),
+            transition,
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
 //! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `align` matches
-//! the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, `request` what is requested from
-//! providers, and `sheets` the reference pictures of characters and places.
+//! the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, `titles` says which titles a shot shows, `request`
+//! what is requested from providers, and `sheets` the reference pictures of characters and places.
 
 mod align;
 mod check;
@@ -19,6 +19,7 @@ mod request;
 mod settings;
 mod sheets;
 mod shot_settings;
+mod titles;
 
 pub use self::{
     file::{ProjectFile, Resplit, TextChange},
@@ -31,6 +32,7 @@ pub use self::{
     settings::{Setting, SettingChange},
     sheets::{MAX_REFERENCES, SHEET_SIDE, Subject, is_sheet_step},
     shot_settings::ShotSetting,
+    titles::Opening,
 };
 pub(crate) use self::{
     ids::scene_id,

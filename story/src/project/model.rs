@@ -76,6 +76,14 @@ pub struct Video {
     pub loudness: f64,
     /// Whether a picture of each character and place is made first and sent with the pictures of its shots, where the provider takes such pictures.
     pub sheets: bool,
+    /// The film's title, which is shown over the first shot before its narration; empty for none.
+    pub title: String,
+    /// The text that is shown over the last shot after its narration; empty for none.
+    pub end_card: String,
+    /// Whether the title of each scene is shown over its first shot before the narration.
+    pub chapter_titles: bool,
+    /// How long each of these is shown, in seconds.
+    pub title_s: f64,
 }
 
 impl Default for Video {
@@ -92,6 +100,10 @@ impl Default for Video {
             music_db: -18.0,
             loudness: -14.0,
             sheets: true,
+            title: String::new(),
+            end_card: String::new(),
+            chapter_titles: false,
+            title_s: 3.0,
         }
     }
 }

@@ -91,7 +91,6 @@ pub fn new_file(project: &Project) -> String {
         "# The storyboard: one table for each shot, in the film's order. Change, add, move or delete what you like;\n\
          # only what depends on a change is made again. A shot's id never changes; a shot without one is given one.\n",
     );
-    let string = |text: &str| Value::from(text).to_string();
     let _ = writeln!(text, "version = {}", project.version);
     if let Some(story) = &project.story {
         let _ = writeln!(
@@ -101,26 +100,7 @@ pub fn new_file(project: &Project) -> String {
             string(&story.digest)
         );
     }
-    let video = &project.video;
-    let names: Vec<String> = video.subtitles.iter().map(json_text).collect();
-    let _ = writeln!(
-        text,
-        "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\nlanguage = {}              # such as en or ja; empty: as its characters say\n\
-         transition = {}       # cut or dissolve\ntransition_s = {:?}\nsubtitles = [{}]   # burn, track, srt\n\
-         music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}\n\
-         sheets = {}                # a picture of each character and place first, as a reference for the others",
-        video.size,
-        video.fps,
-        string(&video.style),
-        string(&video.language),
-        json_text(&video.transition),
-        video.transition_s,
-        names.join(", "),
-        string(&video.music),
-        video.music_db,
-        video.loudness,
-        video.sheets,
-    );
+    write_video(&mut text, &project.video);
     text.push_str("\n[voices]\n");
     if project.voices.is_empty() {
         text.push_str("# narrator = \"a voice of `reel providers voices`\"\n");
@@ -152,6 +132,40 @@ pub fn new_file(project: &Project) -> String {
         let _ = write!(text, "\n[[shots]]\n{}", shot_table(shot));
     }
     text
+}
+
+/// Writes the settings that all shots share.
+fn write_video(text: &mut String, video: &Video) {
+    let names: Vec<String> = video.subtitles.iter().map(json_text).collect();
+    let _ = writeln!(
+        text,
+        "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\nlanguage = {}              # such as en or ja; empty: as its characters say\n\
+         transition = {}       # cut or dissolve\ntransition_s = {:?}\nsubtitles = [{}]   # burn, track, srt\n\
+         music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}\n\
+         sheets = {}                # a picture of each character and place first, as a reference for the others\n\
+         title = {}                 # shown over the first shot\nend_card = {}              # shown over the last shot\n\
+         chapter_titles = {}        # true: the titles of scenes are shown\ntitle_s = {:?}",
+        video.size,
+        video.fps,
+        string(&video.style),
+        string(&video.language),
+        json_text(&video.transition),
+        video.transition_s,
+        names.join(", "),
+        string(&video.music),
+        video.music_db,
+        video.loudness,
+        video.sheets,
+        string(&video.title),
+        string(&video.end_card),
+        video.chapter_titles,
+        video.title_s,
+    );
+}
+
+/// Returns a text as a TOML string.
+fn string(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 /// Returns the JSON text of an enumeration's value: its name in quotes.

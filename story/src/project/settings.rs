@@ -23,6 +23,12 @@ pub enum Setting {
     Music(String),
     /// The language of the text, as a BCP 47 tag; empty to detect it.
     Language(String),
+    /// The film's title; empty for none.
+    Title(String),
+    /// The text at the end of the film; empty for none.
+    EndCard(String),
+    /// Whether the titles of scenes are shown.
+    ChapterTitles(bool),
     /// The voice of a speaker.
     Voice {
         /// The speaker, which is a key of `voices`.
@@ -50,7 +56,10 @@ impl Setting {
             Self::Style(text)
             | Self::Music(text)
             | Self::Language(text)
+            | Self::Title(text)
+            | Self::EndCard(text)
             | Self::Voice { voice: text, .. } => text.into(),
+            Self::ChapterTitles(are_shown) => (*are_shown).into(),
             Self::Transition(Transition::Cut) => "cut".into(),
             Self::Transition(Transition::Dissolve) => "dissolve".into(),
             Self::Subtitles(forms) => {
@@ -72,6 +81,9 @@ impl Setting {
             Self::Subtitles(_) => ("video", "subtitles"),
             Self::Music(_) => ("video", "music"),
             Self::Language(_) => ("video", "language"),
+            Self::Title(_) => ("video", "title"),
+            Self::EndCard(_) => ("video", "end_card"),
+            Self::ChapterTitles(_) => ("video", "chapter_titles"),
             Self::Voice { speaker, .. } => ("voices", speaker),
         }
     }
@@ -111,6 +123,9 @@ impl ProjectFile {
             Setting::Subtitles(forms) => video.subtitles = forms,
             Setting::Music(file) => video.music = file,
             Setting::Language(language) => video.language = language,
+            Setting::Title(text) => video.title = text,
+            Setting::EndCard(text) => video.end_card = text,
+            Setting::ChapterTitles(are_shown) => video.chapter_titles = are_shown,
             Setting::Voice { speaker, voice } => drop(self.project.voices.insert(speaker, voice)),
         }
     }
@@ -144,6 +159,10 @@ mod tests {
             (Setting::Subtitles(Vec::new()), Some(("video.subtitles", "[\"track\", \"srt\"]", "[]"))),
             (Setting::Music("it's.mp3".to_owned()), Some(("video.music", "", "\"it's.mp3\""))),
             (Setting::Language("zh".to_owned()), Some(("video.language", "", "\"zh\""))),
+            (Setting::Title("A \"b\"".to_owned()), Some(("video.title", "", "'A \"b\"'"))),
+            (Setting::EndCard(String::new()), None),
+            (Setting::EndCard("End".to_owned()), Some(("video.end_card", "", "\"End\""))),
+            (Setting::ChapterTitles(true), Some(("video.chapter_titles", "", "true"))),
             (voice("narrator", "new"), Some(("voices.narrator", "'old'", "\"new\""))),
             (voice("the giant", "low"), Some(("voices.the giant", "", "\"low\""))),
         ] {

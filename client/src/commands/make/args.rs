@@ -71,6 +71,15 @@ pub struct Args {
     /// Subtitles: drawn into the pictures, a track of the film, only an .srt file, or none [default: burn].
     #[arg(long, value_enum, value_name = "burn|track|srt|none", hide_possible_values = true)]
     pub subtitles: Option<SubtitleForm>,
+    /// The film's title, shown over the first shot before its narration.
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// A text at the end of the film, shown over the last shot after its narration.
+    #[arg(long, value_name = "TEXT")]
+    pub end_card: Option<String>,
+    /// Whether the title of each scene is shown over its first shot [default: false].
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub chapter_titles: Option<bool>,
     /// How one shot changes to the next: with a cut, or by fading into it [default: dissolve].
     #[arg(long, value_enum, value_name = "cut|dissolve", hide_possible_values = true)]
     pub transition: Option<Transition>,
@@ -191,6 +200,9 @@ impl Args {
                 SubtitleForm::None => Vec::new(),
             })
         }));
+        settings.extend(self.title.clone().map(Setting::Title));
+        settings.extend(self.end_card.clone().map(Setting::EndCard));
+        settings.extend(self.chapter_titles.map(Setting::ChapterTitles));
         let narrator = self.voice.iter().map(|voice| ("narrator".to_owned(), voice.clone()));
         let voices = narrator.chain(self.speaker.iter().cloned());
         settings.extend(voices.map(|(speaker, voice)| Setting::Voice { speaker, voice }));

@@ -120,8 +120,8 @@ async fn prices(
         }
     }
     let is_selected = |shot: &&Shot| args.only.is_empty() || args.only.contains(&shot.id);
-    let lengths = outline.placed();
-    for (shot, (_, duration_s)) in project.shots.iter().zip(lengths).filter(|(shot, _)| is_selected(shot)) {
+    let lengths = outline.clip_seconds();
+    for (shot, duration_s) in project.shots.iter().zip(lengths).filter(|(shot, _)| is_selected(shot)) {
         if shot.voice_file.is_empty() && shot.is_spoken() {
             prices.add(session, shot, "voice", &setting.voice(shot)?).await?;
         }
@@ -132,7 +132,7 @@ async fn prices(
             prices.add(session, shot, "picture", &setting.picture(shot)?).await?;
         }
         if shot.clip && until != Some(Stage::Pictures) {
-            prices.add(session, shot, "clip", &setting.clip(shot, duration_s)?).await?;
+            prices.add(session, shot, "clip", &setting.clip(shot, *duration_s)?).await?;
         }
     }
     if until.is_none() && args.only.is_empty() {

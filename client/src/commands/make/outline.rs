@@ -24,6 +24,8 @@ pub struct Outline<'a> {
     frames: u64,
     spoken_characters: usize,
     pictures: usize,
+    #[serde(skip)]
+    clip_seconds: Vec<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,6 +69,11 @@ impl<'a> Outline<'a> {
                 .map(|shot| shot.narration().chars().count())
                 .sum(),
             pictures: project.shots.iter().filter(is_made).count(),
+            clip_seconds: timeline
+                .shots
+                .iter()
+                .map(|placed| placed.untitled_frames as f64 / f64::from(timeline.fps))
+                .collect(),
             shots,
         })
     }
@@ -74,6 +81,11 @@ impl<'a> Outline<'a> {
     /// Returns the start and the duration of each shot, in seconds.
     pub fn placed(&self) -> Vec<(f64, f64)> {
         self.shots.iter().map(|shot| (shot.start_s, shot.duration_s)).collect()
+    }
+
+    /// Returns the length of a clip for each shot, in seconds.
+    pub fn clip_seconds(&self) -> &[f64] {
+        &self.clip_seconds
     }
 
     /// Prints the table and the totals.

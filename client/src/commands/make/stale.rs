@@ -65,6 +65,7 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
                 ("length", format!("{:.4}", report.duration_s)),
                 ("camera", format!("{:?}", shot.camera)),
                 ("subtitles", if is_burnt { shot.shown_text().to_owned() } else { String::new() }),
+                ("title", titles(project, shot)),
                 ("size", video.size.to_string()),
                 ("frame rate", video.fps.to_string()),
                 (
@@ -75,6 +76,13 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
             ])
         }
     }
+}
+
+/// Returns the texts that are shown over the shot, and for how long; empty without any.
+fn titles(project: &Project, shot: &Shot) -> String {
+    let index = project.shots.iter().position(|one| one.id == shot.id);
+    let texts = index.map(|index| project.titles(index)).unwrap_or_default();
+    if texts.is_empty() { texts } else { format!("{} {texts}", project.video.title_s) }
 }
 
 /// Returns the looks of the characters in the picture and of the place.
@@ -286,7 +294,7 @@ mod tests {
             project.voices.insert("narrator".to_owned(), "en".to_owned());
         };
         let redo = [StoryRedo { id: "a1".to_owned(), stage: StoryPart::Picture }];
-        let cases: [Case<'_>; 10] = [
+        let cases: [Case<'_>; 11] = [
             (|_| {}, [1, 2, 3], &[], ""),
             (
                 |project| each(project, |shot| shot.text = "Other words.".to_owned()),
@@ -307,6 +315,7 @@ mod tests {
                 &[],
                 "frames (camera changed)",
             ),
+            (|project| project.video.title = "The Lamp".to_owned(), [1, 2, 8], &[], "frames (title changed)"),
             (|project| project.video.fps = 25, [1, 2, 8], &[], "frames (frame rate changed)"),
             (|project| project.video.transition_s = 0.2, [1, 2, 8], &[], "frames (transition changed)"),
             (|project| each(project, |shot| shot.hold_s = 1.0), [1, 2, 8], &[], "frames (silence changed)"),

@@ -5,30 +5,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reel_protocol::{BurntCue, FilmFormat, FilmedVisual, RenderShotParams, RenderTransitionParams};
-use reel_story::{Cue, SubtitleStyle, ass, timeline::samples_at};
+use reel_protocol::{FilmFormat, FilmedVisual, RenderShotParams, RenderTransitionParams};
 
 use super::{
+    burn::{BurntText, burnt, write_text},
     encoder::{begin, encode, file, raw_input, words},
     frames::{Filmed, Reporter, write_dissolve, write_run},
     pipe::{self, Over},
-    tools::{FilmTools, Form, Size, broken, io_failed, no_font, refused, undrawn},
+    tools::{FilmTools, Form, Size, broken, io_failed, refused, undrawn},
     watch::Part,
 };
 use crate::{
     chain::chain,
     domain::{CancelSignal, InputFile, ProgressSink},
-    fonts::{Font, Fonts},
     media,
     provider::{GenerateError, Generated, command::Made},
 };
 
 /// The name of the pipe of raw frames in the program's directory.
 const FRAMES: &str = "frames";
-/// The name of the subtitle file in the program's directory.
-const SUBTITLES: &str = "subtitles.ass";
-/// The name of the directory of the subtitles' font, in the program's directory.
-const FONTS: &str = "fonts";
 /// Largest factor by which a clip is slowed down that is shorter than its shot. Its last frame is repeated for the rest of the shot.
 const SLOWEST: f64 = 1.25;
 
@@ -40,18 +35,18 @@ impl FilmTools {
         inputs: Vec<InputFile>,
         reporter: (CancelSignal, ProgressSink),
     ) -> Result<Generated, GenerateError> {
-        let RenderShotParams { format, show, frames, subtitles } = params;
+        let RenderShotParams { format, show, frames, subtitles, titles } = params;
         let input =
             inputs.into_iter().next().ok_or_else(|| broken("rendering", "the picture is not there"))?;
-        let subtitles = burnt(subtitles, show.first_frame, format).await?;
+        let text = burnt(subtitles, titles, show.first_frame, format).await?;
         let made = if is_clip(&input) {
-            self.fitted_clip(input, show, subtitles, (format, frames), reporter).await?
+            self.fitted_clip(input, show, text, (format, frames), reporter).await?
         } else {
             let filmed = self.picture(input, show, format).await?;
             let write = move |mut filmed: Vec<Filmed>, reporter: &Reporter, pipe: &mut dyn io::Write| {
                 filmed.first_mut().map_or(Ok(()), |filmed| write_run(filmed, frames, reporter, pipe))
             };
-            self.encoded(vec![filmed], write, subtitles, (format, frames), reporter).await?
+            self.encoded(vec![filmed], write, text, (format, frames), reporter).await?
         };
         self.keep(made, Form::Clip(format, frames)).await
     }
@@ -100,7 +95,7 @@ impl FilmTools {
         &self,
         filmed: Vec<Filmed>,
         write: impl FnOnce(Vec<Filmed>, &Reporter, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
-        subtitles: Option<BurntSubtitles>,
+        text: Option<BurntText>,
         (format, frames): (FilmFormat, u64),
         (cancel, progress): (CancelSignal, ProgressSink),
     ) -> Result<Made, GenerateError> {
@@ -110,7 +105,7 @@ impl FilmTools {
         let prepare = move |directory: &Path, output: &Path| {
             let path = directory.join(FRAMES);
             pipe::make(&path)?;
-            let filters = write_subtitles(directory, subtitles.as_ref())?;
+            let filters = write_text(directory, text.as_ref())?;
             let thread = std::thread::Builder::new()
                 .name("film".to_owned())
                 .spawn(move || pipe::feed(&path, &over_there, |pipe| write(filmed, &reporter, pipe)))?;
@@ -138,14 +133,14 @@ impl FilmTools {
         &self,
         input: InputFile,
         show: FilmedVisual,
-        subtitles: Option<BurntSubtitles>,
+        text: Option<BurntText>,
         (format, frames): (FilmFormat, u64),
         (cancel, progress): (CancelSignal, ProgressSink),
     ) -> Result<Made, GenerateError> {
         let Source { path, filters, pixels } = fit(input, show, format, frames).await?;
         let prepare = move |directory: &Path, output: &Path| {
             let mut filters = vec![filters];
-            filters.extend(write_subtitles(directory, subtitles.as_ref())?);
+            filters.extend(write_text(directory, text.as_ref())?);
             let mut arguments = begin();
             arguments.extend(clip_input(&path));
             arguments.extend(encode(format, frames, &filters, output));
@@ -233,57 +228,4 @@ fn fitting(length_s: f64, show: FilmedVisual, format: FilmFormat, frames: u64) -
          crop={width}:{height},setsar=1,format=yuv420p,tpad=stop=-1:stop_mode=clone,\
          trim=start_frame={first}:end_frame={last},setpts=PTS-STARTPTS"
     )
-}
-
-/// The content of a subtitle file, and its font.
-struct BurntSubtitles {
-    file: String,
-    font: Font,
-}
-
-/// Returns the subtitles of a run of frames; `None` if there is nothing to show. Refuses a letter that no font has, as it would be drawn as a
-/// box.
-async fn burnt(
-    mut cues: Vec<BurntCue>,
-    first_frame: u64,
-    format: FilmFormat,
-) -> Result<Option<BurntSubtitles>, GenerateError> {
-    cues.retain(|cue| cue.first_frame + cue.frames > first_frame);
-    if cues.is_empty() {
-        return Ok(None);
-    }
-    let text: String = cues.iter().flat_map(|cue| &cue.lines).map(String::as_str).collect();
-    let looking = tokio::task::spawn_blocking(move || Fonts::of_the_system().covering(&text));
-    let found = looking.await.map_err(|panic| broken("looking for fonts", &panic.to_string()))?;
-    let font = found.map_err(no_font)?;
-    let shown: Vec<Cue> = cues
-        .into_iter()
-        .map(|cue| {
-            let start = cue.first_frame.saturating_sub(first_frame);
-            let end = cue.first_frame + cue.frames - first_frame;
-            let samples = before_frame(start, format.fps)..before_frame(end, format.fps);
-            Cue { samples, lines: cue.lines.iter().map(|line| font.drawable(line)).collect() }
-        })
-        .collect();
-    let (width, height, family) = (format.width, format.height, font.family.clone());
-    let file = ass(&shown, &SubtitleStyle { width, height, font: family });
-    Ok(Some(BurntSubtitles { file, font }))
-}
-
-/// Returns the middle between a frame and the one before it, in samples. Subtitle files count hundredths of a second: with the rounded time of
-/// the frame itself, the words would appear a frame late.
-fn before_frame(frame: u64, fps: u32) -> u64 {
-    samples_at((2 * frame).saturating_sub(1), 2 * fps)
-}
-
-/// Writes the subtitles and their font into the program's directory. Returns the filter that draws them, or none without subtitles.
-fn write_subtitles(directory: &Path, subtitles: Option<&BurntSubtitles>) -> io::Result<Vec<String>> {
-    let Some(BurntSubtitles { file, font }) = subtitles else { return Ok(Vec::new()) };
-    fs::write(directory.join(SUBTITLES), file)?;
-    // libass takes letters that this font lacks from the fonts of the system.
-    let fonts = directory.join(FONTS);
-    fs::create_dir(&fonts)?;
-    font.put_into(&fonts)?;
-    // The program runs in this directory, so the names are relative to it.
-    Ok(vec![format!("ass={SUBTITLES}:fontsdir={FONTS}")])
 }

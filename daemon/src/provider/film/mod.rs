@@ -1,10 +1,12 @@
 //! Runs `ffmpeg` for the steps that assemble a film.
 //!
 //! The daemon draws the frames of pictures (`frames`, with the smooth camera of `reel-story`) and sends them to the encoder through a named pipe
-//! (`pipe`). Filters contain numbers and fixed file names, but never a path or a text of a request. `clip` makes clips of frames, `sound` makes the
+//! (`pipe`). Filters contain numbers and fixed file names, but never a path or a text of a request. `clip` makes clips of frames, `burn` draws text into
+//! them, `sound` makes the
 //! one sound track of a film, and `join` joins both without encoding a frame again. All clips are encoded with the same settings (`encoder`), as
 //! otherwise they could not be joined.
 
+mod burn;
 mod clip;
 mod clip_file;
 mod encoder;

@@ -45,7 +45,7 @@ impl Story {
     /// Begins a story. The spec was accepted with the task.
     pub(in crate::workflows) async fn begin(
         handles: &Handles,
-        spec: StorySpec,
+        mut spec: StorySpec,
     ) -> Result<Result<Self, StoryError>, CannotContinue> {
         let digests: Vec<Digest> = spec.media().filter_map(|medium| medium.text.parse().ok()).collect();
         let supplied = match handles.artifacts(digests).await {
@@ -68,6 +68,10 @@ impl Story {
             Ok(abilities) => abilities,
             Err(error) => return Ok(Err(error)),
         };
+        if !abilities.burns_titles {
+            // Without its titles, the film has no pauses for them either.
+            spec.project.remove_titles();
+        }
         Ok(Ok(Self::new(spec, abilities, supplied)))
     }
 
@@ -180,7 +184,8 @@ async fn find_abilities(
         }
     }
     abilities.burns_subtitles = video.subtitles.contains(&Subtitles::Burn);
-    Ok(check_font(spec, abilities).await)
+    abilities.burns_titles = true;
+    Ok(check_fonts(spec, abilities).await)
 }
 
 /// Returns the most reference pictures that this provider of pictures takes, at most [`MAX_REFERENCES`].
@@ -219,26 +224,43 @@ fn over_memory(limit_bytes: u64, video: &Video) -> Option<TaskError> {
     Some(task_error(ErrorCode::OverMemory.name(), message, &hint, true))
 }
 
-/// Leaves subtitles out of the frames if no font has all their letters and the params allow it. If they do not, this is an error.
-async fn check_font(spec: &StorySpec, mut abilities: Abilities) -> Result<Abilities, StoryError> {
-    if !abilities.burns_subtitles || !abilities.can_render {
+/// Leaves subtitles or titles out of the frames if no font has all their letters and the params allow it. If they do not, this is an error.
+async fn check_fonts(spec: &StorySpec, mut abilities: Abilities) -> Result<Abilities, StoryError> {
+    if !abilities.can_render {
         return Ok(abilities);
     }
-    let text = spec.project.shots.iter().map(Shot::shown_text).collect::<String>();
+    let shots = &spec.project.shots;
+    if abilities.burns_subtitles {
+        let text = shots.iter().map(Shot::shown_text).collect();
+        let hint = "take \"burn\" out of the project's subtitles";
+        let lacking = missing_font(spec, "subtitles", hint, text).await?;
+        abilities.burns_subtitles = lacking.is_none();
+        abilities.downgrades.extend(lacking);
+    }
+    let titles = (0..shots.len()).map(|index| spec.project.titles(index)).collect();
+    let lacking = missing_font(spec, "titles", "remove them from the project", titles).await?;
+    abilities.burns_titles = lacking.is_none();
+    abilities.downgrades.extend(lacking);
+    Ok(abilities)
+}
+
+/// Returns the downgrade of a film that shows none of these texts, because no font has all their letters. None if there is a font.
+async fn missing_font(
+    spec: &StorySpec,
+    what: &str,
+    remedy: &str,
+    text: String,
+) -> Result<Option<Downgrade>, StoryError> {
     let looking = tokio::task::spawn_blocking(move || Fonts::of_the_system().covering(&text));
     // If the search panics, the steps search again and report an error themselves.
-    let Ok(Err(error)) = looking.await else { return Ok(abilities) };
+    let Ok(Err(error)) = looking.await else { return Ok(None) };
     let install = FontError::INSTALL;
     if !spec.params.allow_unburnt {
-        let hint = format!("{install}, or take \"burn\" out of the project's subtitles");
+        let hint = format!("{install}, or {remedy}");
         return Err(StoryError(task_error(StoryMakeParams::NO_FONT, error.to_string(), &hint, true)));
     }
-    abilities.burns_subtitles = false;
-    abilities.downgrades.push(Downgrade {
-        code: StoryMakeParams::NO_FONT.to_owned(),
-        message: format!("subtitles are not in the pictures: {error} ({install})"),
-    });
-    Ok(abilities)
+    let message = format!("{what} are not in the pictures: {error} ({install})");
+    Ok(Some(Downgrade { code: StoryMakeParams::NO_FONT.to_owned(), message }))
 }
 
 /// Plans a task. None if no plan is possible.

@@ -46,6 +46,8 @@ pub struct Abilities {
     pub can_render: bool,
     /// Whether subtitles are drawn into the frames.
     pub burns_subtitles: bool,
+    /// Whether titles are drawn into the frames.
+    pub burns_titles: bool,
     /// Whether providers can be given the project's style by its name.
     pub has_known_style: bool,
     /// The most reference pictures that the provider of pictures takes; 0 if it takes none, or if pictures are drafts.

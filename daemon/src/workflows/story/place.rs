@@ -1,13 +1,15 @@
 //! The positions of the shots in the film. They follow from the lengths of the voices that exist, and from estimates of the others.
 
-use reel_protocol::BurntCue;
+use std::ops::Range;
+
+use reel_protocol::{BurntCue, BurntTitle};
 use reel_story::{
     Cue, cues,
-    timeline::{PlacedShot, SAMPLE_RATE, Timeline, samples_at},
+    timeline::{PlacedShot, Timeline, samples_at},
 };
 
 use super::{Story, material::Voice};
-use crate::workflows::step::StepEnds;
+use crate::workflows::{film::frames_of, step::StepEnds};
 
 /// The positions of the shots, as far as they are known.
 #[derive(Debug)]
@@ -18,10 +20,10 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// Returns the number of frames that are drawn of a shot, if its length is final.
-    pub(super) fn final_frames(&self, index: usize) -> Option<u64> {
+    /// Returns the number of frames of a clip for a shot, if the length of the shot is final.
+    pub(super) fn final_clip_frames(&self, index: usize) -> Option<u64> {
         let placed = self.timeline.shots.get(index)?;
-        (self.exact.get(index) == Some(&true)).then_some(placed.drawn_frames)
+        (self.exact.get(index) == Some(&true)).then_some(placed.untitled_frames)
     }
 
     /// Whether the length of every shot is final.
@@ -63,12 +65,26 @@ impl Story {
             return Vec::new();
         }
         let start = samples_at(placed.start_frame, fps);
-        let frame = |sample: u64| sample.saturating_sub(start) * u64::from(fps) / u64::from(SAMPLE_RATE);
         let burnt = |cue: Cue| {
-            let first_frame = frame(cue.samples.start);
-            let frames = frame(cue.samples.end).saturating_sub(first_frame).max(1);
+            let (first_frame, frames) = frames_of(&cue.samples, start, fps);
             BurntCue { first_frame, frames, lines: cue.lines }
         };
         self.cues(index, placed).into_iter().map(burnt).collect()
+    }
+
+    /// Returns the titles that are drawn into a shot, with their frames in the shot.
+    pub(super) fn burnt_titles(&self, index: usize, placed: &PlacedShot, fps: u32) -> Vec<BurntTitle> {
+        let start = samples_at(placed.start_frame, fps);
+        let project = &self.spec.project;
+        let burnt = |samples: &Range<u64>, title: &str, chapter: &str| {
+            let (first_frame, frames) = frames_of(samples, start, fps);
+            let [title, chapter] =
+                [title, chapter].map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()));
+            BurntTitle { first_frame, frames, title, chapter }
+        };
+        let opening =
+            project.opening(index).map(|opening| burnt(&placed.title, opening.title, opening.chapter));
+        let end = project.end_card(index).map(|text| burnt(&placed.end_card, text, ""));
+        opening.into_iter().chain(end).collect()
     }
 }

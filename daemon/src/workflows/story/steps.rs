@@ -40,7 +40,8 @@ impl Story {
             }
             self.add_material(shot, ends, is_known, &mut steps);
             if !is_known(&format!("clip/{}", shot.id))
-                && let Some(frames) = placement.as_ref().and_then(|placement| placement.final_frames(index))
+                && let Some(frames) =
+                    placement.as_ref().and_then(|placement| placement.final_clip_frames(index))
             {
                 steps.extend(self.clip_step(shot, frames, ends));
             }
@@ -109,12 +110,12 @@ impl Story {
     }
 
     /// Returns the step that generates a clip of a shot whose length in frames is final. None if the shot has no clip, or no picture yet.
-    fn clip_step(&self, shot: &Shot, drawn_frames: u64, ends: &StepEnds) -> Option<Step> {
+    fn clip_step(&self, shot: &Shot, frames: u64, ends: &StepEnds) -> Option<Step> {
         if !self.makes_clip(shot) {
             return None;
         }
         let Visual::Picture(picture) = self.picture(shot, ends) else { return None };
-        let seconds = drawn_frames as f64 / f64::from(self.spec.project.video.fps);
+        let seconds = frames as f64 / f64::from(self.spec.project.video.fps);
         let motion = if shot.motion.trim().is_empty() { self.prompt(shot) } else { shot.motion.clone() };
         let params = VideoParams {
             image: Some(picture.digest),
@@ -173,6 +174,7 @@ impl Story {
                 } else {
                     self.burnt_cues(index, placed, format.fps)
                 },
+                titles: self.burnt_titles(index, placed, format.fps),
                 is_redone: self.is_redone(shot, StoryPart::Render),
             };
         let has_track = video.subtitles.contains(&Subtitles::Track) && placement.is_exact();

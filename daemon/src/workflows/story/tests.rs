@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::workflows::step::StepEnd;
 
-fn story(mut params: Value, shots: &[Value]) -> Story {
-    params["project"] = json!({ "version": 1, "video": { "size": "320x180" }, "shots": shots });
+fn story(params: Value, shots: &[Value]) -> Story {
+    story_of(params, json!({ "version": 1, "video": { "size": "320x180" }, "shots": shots }))
+}
+
+fn story_of(mut params: Value, project: Value) -> Story {
+    params["project"] = project;
     let spec = StorySpec::accepted(&JsonText::parse(params.to_string()).unwrap()).unwrap();
     let abilities = Abilities {
         can_render: true,
@@ -229,6 +233,65 @@ fn a_part_of_the_film_that_failed_is_named_also_if_shots_may_be_missing() {
     ends.remove("join");
     let flaw = story.outcome(&ends).flaw.unwrap();
     assert_eq!((flaw.code.as_str(), flaw.message.as_str()), ("provider_failed", "render/a1 failed: no"));
+}
+
+#[test]
+fn a_title_makes_only_the_frames_that_show_it_again() {
+    let mut project = json!({
+        "version": 1,
+        "video": { "size": "320x180", "title": "The Lamp", "end_card": "The End" },
+        "scenes": [{ "id": "a", "title": "I" }, { "id": "b", "title": "II" }],
+        "shots": spoken(4),
+    });
+    for (index, shot) in project["shots"].as_array_mut().unwrap().iter_mut().enumerate() {
+        shot["scene"] = json!(if index < 2 { "a" } else { "b" });
+        shot["clip"] = json!(index == 0);
+    }
+    let steps = |project: &Value| carry_out(&story_of(json!({}), project.clone()), |_| (0, true)).1;
+    let changed = |project: &Value, edit: &dyn Fn(&mut Value)| -> Vec<String> {
+        let before = steps(project);
+        let mut edited = project.clone();
+        edit(&mut edited);
+        let after = steps(&edited).into_iter();
+        after.filter(|(name, spec)| before.get(name) != Some(spec)).map(|(name, _)| name).collect()
+    };
+    assert_eq!(
+        changed(&project, &|project| project["video"]["title"] = json!("The Sea")),
+        ["join", "render/a0"]
+    );
+    assert_eq!(
+        changed(&project, &|project| project["video"]["end_card"] = json!("Fin")),
+        ["join", "render/a3"]
+    );
+    // The clip of the shot is neither longer nor made again, but it ends elsewhere.
+    assert_eq!(
+        changed(&project, &|project| project["video"]["title"] = json!("")),
+        ["join", "mix", "render/a0", "transition/a1"]
+    );
+    assert_eq!(
+        changed(&project, &|project| project["video"]["end_card"] = json!("")),
+        ["join", "mix", "render/a3"]
+    );
+    assert_eq!(
+        changed(&project, &|project| project["video"]["chapter_titles"] = json!(true)),
+        ["join", "mix", "render/a0", "render/a2", "transition/a3"],
+        "the first shot shows both titles at a time"
+    );
+    project["video"]["chapter_titles"] = json!(true);
+    assert_eq!(
+        changed(&project, &|project| project["scenes"][1]["title"] = json!("2")),
+        ["join", "render/a2"]
+    );
+    let known = steps(&project);
+    let first: RenderShotParams = params(&known, "render/a0");
+    let [title] = &first.titles[..] else { panic!("{first:?}") };
+    assert_eq!((title.title.as_deref(), title.chapter.as_deref()), (Some("The Lamp"), Some("I")));
+    // It is shown for three seconds, and then the narration begins.
+    assert_eq!((title.first_frame, title.frames), (12, 90));
+    assert_eq!(first.subtitles[0].first_frame, 102);
+    let last: RenderShotParams = params(&known, "render/a3");
+    let [end] = &last.titles[..] else { panic!("{last:?}") };
+    assert_eq!((end.first_frame + end.frames, end.frames), (last.show.first_frame + last.frames, 90));
 }
 
 #[test]

@@ -1,11 +1,15 @@
-//! Finds a font that has all letters of a text, so that burnt-in subtitles show no boxes in place of letters.
+//! Finds a font that has all letters of a text, so that burnt-in subtitles and titles show no boxes in place of letters.
 //!
 //! `ffmpeg` draws subtitles with `libass`, which succeeds and draws a box for a letter that no font has. So the letters are looked up before. The
 //! font that the daemon carries is preferred, because films then look alike on all machines. The fonts of the system follow.
 
+#[cfg(test)]
+mod tests;
+mod widths;
+
 use std::{
     cmp::Reverse,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -40,6 +44,8 @@ pub struct Font {
     pub family: String,
     /// The font's file; `None` for the font that the daemon carries.
     file: Option<PathBuf>,
+    /// The number of the font within its file.
+    index: u32,
     /// Characters of the text, such as emoji, that no font has.
     boxes: BTreeSet<char>,
 }
@@ -48,7 +54,7 @@ pub struct Font {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FontError {
     /// No font has this letter.
-    #[error("no font on this machine has the letter {0:?} of the subtitles")]
+    #[error("no font on this machine has the letter {0:?}")]
     NoFont(char),
 }
 
@@ -60,13 +66,22 @@ impl FontError {
 impl Font {
     /// Returns the font that the daemon carries.
     fn carried() -> Self {
-        Self { family: letters::FAMILY.to_owned(), file: None, boxes: BTreeSet::new() }
+        Self { family: letters::FAMILY.to_owned(), file: None, index: 0, boxes: BTreeSet::new() }
     }
 
     /// Returns a line of the text without the characters that would be drawn as boxes.
     pub fn drawable(&self, line: &str) -> String {
         let drawable: String = line.chars().filter(|letter| !self.boxes.contains(letter)).collect();
         drawable.trim_end().to_owned()
+    }
+
+    /// Returns the width of each letter of a text as a share of the line's height. Reads a file. The letters of a font that cannot be read have a usual
+    /// width.
+    pub fn letter_widths(&self, text: &str) -> BTreeMap<char, f64> {
+        match &self.file {
+            None => widths::widths(letters::FONT, 0, text),
+            Some(file) => widths::widths(&fs::read(file).unwrap_or_default(), self.index, text),
+        }
     }
 
     /// Adds the font to a directory from which `libass` reads fonts. The directory must exist.
@@ -149,7 +164,8 @@ fn best(database: &Database, text: &str) -> Result<Font, FontError> {
         system_lacks.retain(|letter| lacking.contains(letter));
         if lacking.len() < best.1 {
             let file = path(&face.source).map(Path::to_owned);
-            best = (Font { family: family.to_owned(), file, boxes: BTreeSet::new() }, lacking.len());
+            let (family, index) = (family.to_owned(), face.index);
+            best = (Font { family, file, index, boxes: BTreeSet::new() }, lacking.len());
         }
         if best.1 == 0 {
             return Ok(best.0);
@@ -208,140 +224,4 @@ fn is_drawn(letter: char) -> bool {
     let is_mark_of_form = matches!(letter,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}');
     !letter.is_whitespace() && !letter.is_control() && !is_mark_of_form
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns the fonts of a new directory that has these files.
-    fn in_directory(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Fonts) {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, bytes) in files {
-            fs::write(directory.path().join(name), bytes).unwrap();
-        }
-        let fonts = Fonts { directory: Some(directory.path().to_owned()), listed: Mutex::default() };
-        (directory, fonts)
-    }
-
-    #[test]
-    fn the_carried_font_is_taken_where_it_has_all_letters() {
-        let fonts = Fonts { directory: Some("/nowhere".into()), listed: Mutex::default() };
-        for text in [
-            "It's a “naïve” test — 50 %!",
-            "从前有一个巨人，他很自私。",
-            "Ещё раз",
-            "\u{feff}a\u{200d}b\n\u{a0}",
-            "",
-        ] {
-            let font = fonts.covering(text).unwrap();
-            assert_eq!(font.family, "Reel Draft Sans", "{text}");
-            let directory = tempfile::tempdir().unwrap();
-            font.put_into(directory.path()).unwrap();
-            assert!(fs::metadata(directory.path().join("letters.otf")).unwrap().len() > 1_000_000);
-        }
-    }
-
-    #[test]
-    fn the_first_letter_that_no_font_has_is_named() {
-        let (_directory, fonts) = in_directory(&[("broken.ttf", b"no font"), ("letters.otf", letters::FONT)]);
-        let error = fonts.covering("giant 从前 😀 ภาษา 한국어").unwrap_err();
-        assert_eq!(error, FontError::NoFont('ภ'));
-        let error = fonts.covering("ab한 ภ").unwrap_err();
-        assert_eq!(error.to_string(), "no font on this machine has the letter '한' of the subtitles");
-    }
-
-    #[test]
-    fn a_sign_that_no_font_has_is_left_out() {
-        let (_directory, fonts) = in_directory(&[]);
-        let font = fonts.covering("A giant 😀, and 从前 \u{10fffd}").unwrap();
-        assert_eq!(font.family, "Reel Draft Sans");
-        assert_eq!(font.drawable("A giant 😀, and 从前 \u{10fffd}"), "A giant , and 从前");
-    }
-
-    /// Builds a font with this family name and these letters, all of them without outlines.
-    fn tiny_font(family: &str, letters: &str) -> Vec<u8> {
-        let name: Vec<u8> = family.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        let length = name.len() as u16;
-        let record = |id: u16| [3, 1, 0x409, id, length, 0].map(u16::to_be_bytes).concat();
-        let names = [[0, 2, 30].map(u16::to_be_bytes).concat(), record(1), record(6), name.clone()].concat();
-        let letters: BTreeSet<char> = letters.chars().collect();
-        let count = letters.len() as u32;
-        let group = |(index, letter): (usize, char)| {
-            [u32::from(letter), u32::from(letter), index as u32 + 1].map(u32::to_be_bytes).concat()
-        };
-        let groups: Vec<u8> = letters.into_iter().enumerate().flat_map(group).collect();
-        let map = [
-            [0, 1, 3, 10, 0, 12, 12, 0].map(u16::to_be_bytes).concat(),
-            [16 + 12 * count, 0, count].map(u32::to_be_bytes).concat(),
-            groups,
-        ];
-        let mut head = vec![0; 54];
-        (head[1], head[18]) = (1, 4);
-        let mut metrics = vec![0; 36];
-        (metrics[1], metrics[35]) = (1, 1);
-        let profile = [[0, 0, 0x50, 0].to_vec(), (count as u16 + 1).to_be_bytes().to_vec()].concat();
-        let offsets = vec![0; 2 * (count as usize + 2)];
-        let tables = [
-            ("cmap", map.concat()),
-            ("glyf", vec![0; 4]),
-            ("head", head),
-            ("hhea", metrics),
-            ("loca", offsets),
-            ("maxp", profile),
-            ("name", names),
-        ];
-        let mut font = [0, 1, 0, 0, 0, tables.len() as u8, 0, 0, 0, 0, 0, 0].to_vec();
-        let mut at = 12 + 16 * tables.len() as u32;
-        for (tag, table) in &tables {
-            font.extend(tag.bytes().chain([0; 4]));
-            font.extend([at, table.len() as u32].map(u32::to_be_bytes).concat());
-            at += table.len() as u32;
-        }
-        font.extend(tables.into_iter().flat_map(|(_, table)| table));
-        font
-    }
-
-    #[test]
-    fn the_font_that_has_most_letters_is_taken() {
-        let thai = tiny_font("Thai", "\u{e01}\u{e02}ab");
-        let hangul = tiny_font("Hangul", "\u{ac00}\u{ac01}ab");
-        let comma = tiny_font("With, Comma", "\u{e01}\u{e02}\u{ac00}ab");
-        let files = [("t.ttf", &*thai), ("h.ttf", &*hangul), ("c.ttf", &*comma)];
-        let (directory, fonts) = in_directory(&files);
-        for (text, family, file) in [
-            ("a \u{e01}b", "Thai", Some("t.ttf")),
-            // The system's fonts have no exclamation mark, so the carried font must be chosen.
-            ("\u{ac00}\u{ac01}!", "Reel Draft Sans", None),
-            ("ab\u{ac00}\u{ac01}\u{e01}", "Hangul", Some("h.ttf")),
-            ("many letters of the carried font, and \u{e01}", "Reel Draft Sans", None),
-        ] {
-            let font = fonts.covering(text).unwrap();
-            assert_eq!((&*font.family, font.file), (family, file.map(|file| directory.path().join(file))));
-        }
-        assert_eq!(fonts.covering("\u{e03}"), Err(FontError::NoFont('\u{e03}')));
-    }
-
-    #[test]
-    fn a_font_that_was_installed_meanwhile_is_found() {
-        let thai = tiny_font("Thai", "\u{e01}");
-        let (directory, fonts) = in_directory(&[]);
-        assert_eq!(fonts.covering("\u{e01}"), Err(FontError::NoFont('\u{e01}')));
-        fs::write(directory.path().join("new.ttf"), &thai).unwrap();
-        assert_eq!(
-            fonts.covering("\u{e01}"),
-            Err(FontError::NoFont('\u{e01}')),
-            "the list was read just now"
-        );
-        if let Some(listed) = fonts.listed.lock().unwrap().as_mut() {
-            listed.at -= READ_AGAIN;
-        }
-        let font = fonts.covering("\u{e01}").unwrap();
-        let put = tempfile::tempdir().unwrap();
-        font.put_into(put.path()).unwrap();
-        assert_eq!(fs::read(put.path().join("new.ttf")).unwrap(), thai);
-        // A font whose file was removed cannot be chosen.
-        fs::remove_file(directory.path().join("new.ttf")).unwrap();
-        assert_eq!(fonts.covering("\u{e01}"), Err(FontError::NoFont('\u{e01}')));
-    }
 }
