@@ -1,5 +1,7 @@
 //! The params of `story.storyboard`, and the report that its outputs contain.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Cost;
@@ -64,7 +66,10 @@ pub struct StoryboardReport {
     pub chunks: Vec<StoryboardChunk>,
     /// Why characters and places of a part of the story are missing; empty if none are.
     pub cast_errors: Vec<String>,
-    /// The provider that answered last; null if none did.
+    /// Whether the voice of a character is `male` or `female`, by the character's id, as far as the model said it.
+    #[serde(default)]
+    pub genders: BTreeMap<String, String>,
+    /// The provider that answered most of the requests; null if none did.
     pub provider: Option<String>,
     /// The cost of all requests that were made now; null if the cost of one is unknown.
     pub cost: Option<Cost>,

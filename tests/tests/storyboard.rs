@@ -10,7 +10,9 @@
 
 use std::fs;
 
-use reel_tests::{Connection, FakeProvider, Sandbox, eventually, fake_provider::Fault, process, tale::Tale};
+use reel_tests::{
+    Connection, FakeProvider, Sandbox, eventually, fake_provider::Fault, needs, process, tale::Tale,
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -166,6 +168,9 @@ fn reel_make_has_the_model_make_the_storyboard_of_a_new_story() {
     let ran = tale.make(&["--until", "storyboard"]);
     let stderr = &ran.expect_code(0).stderr;
     assert!(stderr.contains("storyboard by writer: 3 shots, 1 character, 1 place; cost: 0.000"), "{stderr}");
+    if needs::program("espeak-ng") {
+        assert!(stderr.contains("voices: keeper has en-us+m3"), "{stderr}");
+    }
     let written = fs::read_to_string(tale.project()).unwrap();
     for part in [
         "look = \"an old man in a yellow coat\"",

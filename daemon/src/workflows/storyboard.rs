@@ -75,6 +75,12 @@ impl StoryboardWork {
         StoryboardReport {
             chunks: chunks.collect(),
             cast_errors: storyboard.report.cast_errors.clone(),
+            genders: storyboard
+                .report
+                .genders
+                .iter()
+                .map(|(id, gender)| (id.clone(), gender.name().to_owned()))
+                .collect(),
             provider: most_frequent(ends.values().filter_map(|end| end.provider.as_ref())),
             cost: cost(ends),
         }

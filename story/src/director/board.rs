@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, ops::Range};
 
 use serde::Serialize;
 
-use super::{cast::Cast, check::Described, numbered::Numbered};
+use super::{
+    cast::{Cast, Gender},
+    check::Described,
+    numbered::Numbered,
+};
 use crate::{
     camera::Camera,
     project::{NARRATOR, Project, Scene, Shot, ShotTransition, Video, camera_of, new_shot, scene_id},
@@ -28,6 +32,8 @@ pub struct Report {
     pub chunks: Vec<ChunkReport>,
     /// Why characters and places of a part of the story are missing.
     pub cast_errors: Vec<String>,
+    /// Whether the voice of a character is male or female, by the character's id, as far as the model said it.
+    pub genders: BTreeMap<String, Gender>,
 }
 
 /// How the shots of a part of the story were made.
@@ -143,7 +149,8 @@ impl Board {
             scenes,
             shots,
         };
-        Storyboard { project, story: self.story, report: self.report }
+        let report = Report { genders: self.cast.genders, ..self.report };
+        Storyboard { project, story: self.story, report }
     }
 }
 

@@ -1,5 +1,8 @@
 //! The characters and places of a story, as they are collected from a model's answers.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::project::{Character, Place};
@@ -11,11 +14,42 @@ const LONGEST_LOOK: usize = 400;
 /// Longest id, in characters.
 const LONGEST_ID: usize = 32;
 
+/// Whether a voice is that of a man or of a woman.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gender {
+    /// The voice of a man.
+    Male,
+    /// The voice of a woman.
+    Female,
+}
+
+impl Gender {
+    /// Parses a word of a model; None for any other word than `male` and `female`.
+    fn parse(word: &str) -> Option<Self> {
+        match word.to_lowercase().as_str() {
+            "male" => Some(Self::Male),
+            "female" => Some(Self::Female),
+            _ => None,
+        }
+    }
+
+    /// The word for it on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Male => "male",
+            Self::Female => "female",
+        }
+    }
+}
+
 /// The characters and places that are known so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Cast {
     pub characters: Vec<Character>,
     pub places: Vec<Place>,
+    /// Whether the voice of a character is male or female, by the character's id. Those of which the model did not say it are left out.
+    pub genders: BTreeMap<String, Gender>,
     /// Other names of characters in lower case, each with the character's id.
     names: Vec<(String, String)>,
 }
@@ -61,6 +95,9 @@ impl Cast {
                     voice: String::new(),
                     sheet: String::new(),
                 });
+            }
+            if let Some(gender) = Gender::parse(&text(found, "gender")) {
+                self.genders.entry(of.clone()).or_insert(gender);
             }
             self.learn_names(&of, aliases.iter().map(String::as_str).chain([name.as_str()]));
         }
@@ -154,7 +191,7 @@ mod tests {
         let mut cast = Cast::default();
         let answer = json!({
             "characters": [
-                { "id": "The Giant!", "name": "the Giant", "aliases": ["Goliath"], "look": "huge" },
+                { "id": "The Giant!", "name": "the Giant", "aliases": ["Goliath"], "look": "huge", "gender": "Male" },
                 { "id": "giant-2", "name": "The Giant", "look": "small" },
                 { "id": "narrator", "name": "me", "look": "" },
                 { "name": "林", "look": "grey hair" },
@@ -168,6 +205,7 @@ mod tests {
         let ids: Vec<_> = cast.characters.iter().map(|one| one.id.as_str()).collect();
         assert_eq!(ids, ["the-giant", "character-2"]);
         assert_eq!(cast.character("林").unwrap().look, "grey hair");
+        assert_eq!(cast.genders, BTreeMap::from([("the-giant".to_owned(), Gender::Male)]));
         assert_eq!(cast.character("goliath").unwrap().id, "the-giant");
         assert_eq!(cast.character("the-giant").unwrap().look, "huge");
         assert!(cast.character("dwarf").is_none());

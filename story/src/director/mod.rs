@@ -30,6 +30,7 @@ use crate::{SplitStory, project::Character, split};
 
 pub use self::{
     board::{ChunkReport, Storyboard},
+    cast::Gender,
     conversation::{Answer, Message, Request},
 };
 

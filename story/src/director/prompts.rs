@@ -11,7 +11,7 @@ use crate::project::{Character, Place};
 pub(super) const CAST: &str = "You prepare a short film of a story. List the characters that are seen or speak, and the places where it happens. \
     `look` describes an appearance for a painter who does not know the story, in English, in at most 40 words: for a character age, hair, face, \
     clothes with their colours, and one mark by which it is recognised; for a place its most visible things, light and colours. `id` is a short \
-    name of a-z, 0-9 and -. `aliases` are other names that the story uses. Leave out what is mentioned only once and not seen. \
+    name of a-z, 0-9 and -. `gender` is male, female or null, to choose a voice. `aliases` are other names that the story uses. Leave out what is mentioned only once and not seen. \
     Answer with one JSON object and nothing else.";
 
 /// Instructions for the shots of a part of a story.
@@ -37,10 +37,11 @@ pub(super) fn cast_schema() -> Value {
         "type": "object", "additionalProperties": false, "required": ["characters", "places"],
         "properties": {
             "characters": { "type": "array", "items": {
-                "type": "object", "additionalProperties": false, "required": ["id", "name", "aliases", "look"],
+                "type": "object", "additionalProperties": false, "required": ["id", "name", "aliases", "gender", "look"],
                 "properties": {
                     "id": { "type": "string" }, "name": { "type": "string" },
-                    "aliases": { "type": "array", "items": { "type": "string" } }, "look": { "type": "string" },
+                    "aliases": { "type": "array", "items": { "type": "string" } },
+                    "gender": { "type": ["string", "null"] }, "look": { "type": "string" },
                 },
             } },
             "places": { "type": "array", "items": place_schema() },
@@ -68,8 +69,10 @@ pub(super) fn shots_schema() -> Value {
                 },
             } },
             "new_characters": { "type": "array", "items": {
-                "type": "object", "additionalProperties": false, "required": ["id", "name", "look"],
-                "properties": { "id": { "type": "string" }, "name": { "type": "string" }, "look": { "type": "string" } },
+                "type": "object", "additionalProperties": false, "required": ["id", "name", "gender", "look"],
+                "properties": {
+                    "id": { "type": "string" }, "name": { "type": "string" }, "gender": nullable, "look": { "type": "string" },
+                },
             } },
             "new_places": { "type": "array", "items": place_schema() },
             "carry": { "type": "string" },

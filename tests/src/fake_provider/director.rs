@@ -17,7 +17,7 @@ pub(crate) fn answer(model: &str, messages: &Value) -> String {
     }
     if system.starts_with("You prepare a short film") {
         let cast = json!({
-            "characters": [{ "id": "keeper", "name": "the keeper", "aliases": ["he"], "look": "an old man in a yellow coat" }],
+            "characters": [{ "id": "keeper", "name": "the keeper", "aliases": ["he"], "gender": "male", "look": "an old man in a yellow coat" }],
             "places": [{ "id": "tower", "look": "a white tower above the sea" }],
         });
         return around(model, &cast.to_string());

@@ -16,6 +16,7 @@ use reel_story::{
 use super::{
     Args,
     args::Split,
+    cast_voices,
     outline::count,
     read_file::{missing, read_bytes},
     story_paths::{StoryPaths, is_stdin},
@@ -90,12 +91,14 @@ async fn direct_new(
     }
     let mut interrupts = Interrupts::listen();
     let task = task(context.output, &session, &params, &mut interrupts).await?;
-    let (project, report, story) = read(&session, &task).await?;
+    let (mut project, report, story) = read(&session, &task).await?;
+    let voices = cast_voices::choose(&session, args, &mut project, &report.genders).await?;
     if let Some(story) = story {
         write_story(&args.story, &story)?;
         context.output.note(&format!("wrote {}", table::path(&args.story)));
     }
     say(context.output, &project, &report);
+    say_voices(context.output, &voices);
     let cost_usd = report.cost.as_ref().map_or(0.0, |cost| cost.amount);
     Ok(Directed::ByModel { project: Box::new(project), cost_usd })
 }
@@ -260,6 +263,15 @@ fn say(output: Output, project: &Project, report: &StoryboardReport) {
             chunk.from, chunk.to
         ));
     }
+}
+
+/// Prints which voices were chosen.
+fn say_voices(output: Output, voices: &[(String, String)]) {
+    if voices.is_empty() {
+        return;
+    }
+    let words: Vec<String> = voices.iter().map(|(id, voice)| format!("{id} has {voice}")).collect();
+    output.note(&format!("voices: {} (reel providers voices lists others)", words.join(", ")));
 }
 
 /// Prints what the model would be asked.

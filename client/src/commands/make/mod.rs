@@ -2,7 +2,7 @@
 //!
 //! - The options: `args` defines them, `redo` checks `--redo`, `shot_flags` applies those that set a field of single shots, and `names` checks the
 //!   names of styles, voices and speakers.
-//! - The shots: `direct` has a language model make the storyboard, `storyboard` reads the project file or makes it from the story, and `outline` prints
+//! - The shots: `direct` has a language model make the storyboard, for which `cast_voices` chooses voices, `storyboard` reads the project file or makes it from the story, and `outline` prints
 //!   it. `story_paths` derives the paths of a story's files, and `read_file` reads them.
 //! - The task: `dry_run` says what it would take, `downgrades` warns about worse results, `media` copies own files into the daemon's store, `submit`
 //!   submits it, and `film` takes it from there to the end. `watch` follows it and shows its progress on a `screen`, which `stages` counts for. `takes`
@@ -13,6 +13,7 @@
 //!   made again, and why.
 
 mod args;
+mod cast_voices;
 mod deliver;
 mod direct;
 mod downgrades;

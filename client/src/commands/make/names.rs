@@ -36,25 +36,29 @@ pub async fn check(context: &Context, args: &Args, storyboard: &Storyboard) -> R
     if voices.is_empty() {
         return Ok(());
     }
-    check_voices(&voices, &known_voices(&session, storyboard).await?)
+    let (_, known) = known_voices(&session, storyboard.language()).await?;
+    check_voices(&voices, &known)
 }
 
-/// Returns the voices of the provider that will speak; none if there is no provider or no complete list.
-async fn known_voices(session: &Session, storyboard: &Storyboard) -> Result<Vec<VoiceInfo>, Failure> {
-    let params =
-        SpeechParams { language: storyboard.language().map(str::to_owned), ..SpeechParams::new("a voice") };
+/// Returns the provider that will speak this language, and its voices. Both are empty if there is no provider, and the list is empty if it is not
+/// complete.
+pub async fn known_voices(
+    session: &Session,
+    language: Option<&str>,
+) -> Result<(String, Vec<VoiceInfo>), Failure> {
+    let none = || (String::new(), Vec::new());
+    let params = SpeechParams { language: language.map(str::to_owned), ..SpeechParams::new("a voice") };
     let params = JsonText::from_value(&params)
         .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
     let spec = TaskSpec { kind: "voice.speak".to_owned(), params, ..TaskSpec::default() };
-    let Ok(plan) = dry_run::ask(session, &spec).await else { return Ok(Vec::new()) };
-    let Some(name) = plan.provider.filter(|name| name != DRAFT) else { return Ok(Vec::new()) };
+    let Ok(plan) = dry_run::ask(session, &spec).await else { return Ok(none()) };
+    let Some(name) = plan.provider.filter(|name| name != DRAFT) else { return Ok(none()) };
+    let params = ProviderVoicesParams { name: Some(name.clone()) };
     // A provider that cannot list its voices may be able to speak nevertheless.
-    let Ok(found) = session.call::<ProviderVoices>(&ProviderVoicesParams { name: Some(name) }).await else {
-        return Ok(Vec::new());
-    };
+    let Ok(found) = session.call::<ProviderVoices>(&params).await else { return Ok(none()) };
     // A note says that the list is missing or may be incomplete.
     let complete = found.providers.into_iter().filter(|provider| provider.note.is_none());
-    Ok(complete.flat_map(|provider| provider.voices).collect())
+    Ok((name, complete.flat_map(|provider| provider.voices).collect()))
 }
 
 /// Returns the warning about a style that `reel styles` does not list; None if it lists the style.
