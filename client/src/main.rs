@@ -4,6 +4,7 @@ mod answer;
 mod batch;
 mod cli;
 mod commands;
+mod complete;
 mod config_file;
 mod context;
 mod convert;
@@ -48,6 +49,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    complete::answer_shell();
     let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
