@@ -83,7 +83,8 @@ struct State {
     queue_size: usize,
     refused: usize,
     is_held: bool,
-    is_loading: bool,
+    /// The message of the 503 with which everything is answered.
+    loads: Option<&'static str>,
     is_stopped: bool,
     streams: Vec<TcpStream>,
 }
@@ -105,7 +106,7 @@ impl FakeSdcpp {
             queue_size: usize::MAX,
             refused: 0,
             is_held: false,
-            is_loading: false,
+            loads: None,
             is_stopped: false,
             streams: Vec::new(),
         };
@@ -154,7 +155,12 @@ impl FakeSdcpp {
 
     /// Answers everything with 503, as a server or the proxy before it does while the model loads.
     pub fn load(&self, is_loading: bool) {
-        self.state().is_loading = is_loading;
+        self.state().loads = is_loading.then_some("loading model");
+    }
+
+    /// Answers everything with 503 and this message, as a server does that cannot load its model.
+    pub fn say_unavailable(&self, message: &'static str) {
+        self.state().loads = Some(message);
     }
 
     /// Forgets all jobs, as a restart of the server does.
@@ -236,8 +242,8 @@ impl Server {
 
     fn answer(&self, request: &Request) -> Response {
         let state = &mut *self.state();
-        if state.is_loading {
-            return refusal(503, "loading model");
+        if let Some(message) = state.loads {
+            return refusal(503, message);
         }
         let Some(path) = request.path.strip_prefix("/sdcpp/v1/") else { return refusal(404, "not found") };
         let segments: Vec<_> = path.split('/').collect();

@@ -290,6 +290,60 @@ fn a_server_of_ones_own_that_answers_503_is_waited_for() {
 }
 
 #[test]
+fn a_server_that_cannot_load_its_model_fails_its_tasks_at_once() {
+    let server = FakeSdcpp::start();
+    server.say_unavailable("error loading model: tensor 'x' is corrupted");
+    let sandbox = Sandbox::started_with(&server.config(""));
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    let task = connection.wait(id);
+    assert_eq!((&task["state"], &task["attempts"]), (&json!("failed"), &json!(1)), "{task}");
+    assert_eq!(task["error"]["code"], "provider_unavailable");
+    let message = task["error"]["message"].as_str().unwrap();
+    assert!(message.contains("cannot load its model: error loading model: tensor 'x'"), "{task}");
+    assert!(task["error"]["hint"].as_str().unwrap().contains("then reel retry"), "{task}");
+    // A person has repaired the server.
+    server.load(false);
+    connection.ok("task.retry", json!({ "id": id }));
+    assert_made(&mut connection, id);
+}
+
+#[test]
+fn a_server_that_loads_for_ever_fails_its_tasks_in_the_end_and_is_waited_for_anew_after_that() {
+    let server = FakeSdcpp::start();
+    server.load(true);
+    let sandbox = Sandbox::started_with(&format!("[http]\nloading_s = 2\n{}", server.config("")));
+    let mut connection = sandbox.connect();
+    let ids: Vec<_> = ["a boat", "a storm"].map(|text| submit(&mut connection, text)).into();
+    eventually("the task says what the server says", || {
+        let shown = sandbox.reel(&["show", &ids[0].to_string()]).stdout;
+        (shown.contains("loading model") && shown.contains("http.loading_s")).then_some(())
+    });
+    for id in ids {
+        let task = connection.wait(id);
+        assert_eq!(
+            (&task["state"], &task["error"]["code"]),
+            (&json!("failed"), &json!("provider_unavailable"))
+        );
+        let message = task["error"]["message"].as_str().unwrap();
+        assert!(message.contains("still does not work") && message.contains("loading model"), "{task}");
+        assert!(task["error"]["hint"].as_str().unwrap().contains("http.loading_s"), "{task}");
+    }
+    server.load(false);
+    let id = submit(&mut connection, "a harbour");
+    assert_made(&mut connection, id);
+    // It has worked since, so this is another time of loading.
+    server.load(true);
+    let id = submit(&mut connection, "a beach");
+    eventually("the task waits", || {
+        let task = connection.task(id);
+        (task["state"] == "queued" && task["attempts"].as_u64() >= Some(1)).then_some(())
+    });
+    server.load(false);
+    assert_made(&mut connection, id);
+}
+
+#[test]
 fn a_check_of_a_server_that_is_down_does_not_start_it() {
     let machine = Machine::new("");
     machine.configure(None);

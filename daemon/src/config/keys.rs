@@ -107,6 +107,7 @@ pub(super) static KEYS: &[Key] = &[
     whole!(http.read_s, 1..=3_600),
     whole!(http.total_s, 1..=86_400),
     whole!(http.fetch_s, 0..=3_600),
+    whole!(http.loading_s, 1..=86_400),
     Key {
         path: "log.filter",
         field: Field::Text {

@@ -112,6 +112,8 @@ pub struct HttpConfig {
     pub total_s: u32,
     /// The longest time during which the fetch of a result by its address is retried, in seconds.
     pub fetch_s: u32,
+    /// The longest time during which a server of the user's own is waited for that answers that it cannot work yet, in seconds.
+    pub loading_s: u32,
 }
 
 /// The section `[log]`.
@@ -160,6 +162,8 @@ impl Default for HttpConfig {
             // A new file is on all servers within seconds; if it is still missing after minutes, something is wrong. The addresses are valid for an
             // hour.
             fetch_s: 300,
+            // The largest models take some minutes from a slow disk.
+            loading_s: 900,
         }
     }
 }

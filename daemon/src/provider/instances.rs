@@ -18,6 +18,7 @@ use super::{
         ffmpeg::{self, Ffmpeg},
     },
     known_jobs::KnownJobs,
+    loading::LoadingServers,
     machine::Machines,
 };
 use crate::{
@@ -86,6 +87,7 @@ pub struct InstanceFactory {
     /// The HTTP client of the newest configuration. A reload with equal limits keeps it, and so its open connections.
     http: Arc<Mutex<Option<Http>>>,
     known_jobs: KnownJobs,
+    loading: LoadingServers,
     machines: Machines,
     draft: Instance,
 }
@@ -104,6 +106,7 @@ impl InstanceFactory {
             spools,
             http: Arc::default(),
             known_jobs: KnownJobs::default(),
+            loading: LoadingServers::default(),
             machines,
         }
     }
@@ -133,6 +136,8 @@ impl InstanceFactory {
             inspector: self.inspector.clone(),
             commands: self.commands.clone(),
             known_jobs: self.known_jobs.clone(),
+            loading: self.loading.clone(),
+            loading_patience: Duration::from_secs(config.http.loading_s.into()),
             machines: self.machines.clone(),
             budget: self.budget.clone(),
         };

@@ -7,7 +7,7 @@ use reel_protocol::methods::{PlannedRequest, ProviderCheckResult, VoiceInfo};
 
 use super::{
     Generate, GenerateError, Generated, Http, Inspector, command::CommandRunner, kinds::KINDS,
-    known_jobs::KnownJobs, machine::Machines,
+    known_jobs::KnownJobs, loading::LoadingServers, machine::Machines,
 };
 use crate::{
     cache::Spools,
@@ -113,6 +113,10 @@ pub struct Equipment {
     pub inspector: Inspector,
     /// The remote jobs that this daemon process has submitted or found.
     pub known_jobs: KnownJobs,
+    /// Since when servers say that they cannot work yet.
+    pub loading: LoadingServers,
+    /// How long a server is waited for that says so.
+    pub loading_patience: Duration,
     /// The servers that reel starts and stops, to which calls report.
     pub machines: Machines,
     /// Runs the programs of the kind `command`.

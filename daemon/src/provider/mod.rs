@@ -15,6 +15,7 @@ mod kind;
 mod kinds;
 mod known_jobs;
 mod listings;
+mod loading;
 mod machine;
 mod messages;
 mod notes;

@@ -238,6 +238,9 @@ impl RemoteProvider {
             asked = asking => asked,
         };
         let verdict = asked.as_ref().map_or_else(|failure| failure.class.into(), |_| Verdict::Answered);
+        if asked.is_ok() {
+            self.works();
+        }
         if verdict == Verdict::Answered {
             self.equipment.machines.reached(&self.config.name);
         }

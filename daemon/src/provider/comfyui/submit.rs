@@ -76,6 +76,7 @@ impl ComfyProvider {
         let socket = timeout(SOCKET, self.connect(&ticket.id)).await.ok().and_then(Result::ok);
         match self.post(call, &ticket, &graph).await {
             Ok(ticket) => {
+                self.core.works();
                 if let Some(permit) = &call.permit {
                     permit.judge(crate::provider::gate::Verdict::Answered);
                 }

@@ -2,12 +2,14 @@
 
 use reel_protocol::{ErrorCode, TaskError, is_unprintable};
 use reqwest::StatusCode;
+use tokio::time::Instant;
 
 use super::RemoteProvider;
 use crate::{
     domain::{Class, Failure},
     provider::{
         http::{BodyFault, SendError, Unreached},
+        loading::has_failed,
         wire::Refusal,
     },
     secret::{Secret, SecretError},
@@ -127,10 +129,11 @@ impl RemoteProvider {
         key: Option<&Secret>,
     ) -> Failure {
         let Refusal { class, message } = refusal;
-        let class = match class {
-            Class::Transient(_) if self.is_loading(status, &message) => Class::Unreached,
-            class => class,
-        };
+        if matches!(class, Class::Transient(_))
+            && let Some(failure) = self.not_ready(status, &shown(&message, key))
+        {
+            return failure.status(status.as_u16());
+        }
         let name = &self.config.name;
         let message = format!("{} (status {})", shown(&message, key), status.as_u16());
         let hint = match class {
@@ -157,14 +160,48 @@ impl RemoteProvider {
         Failure::new(class, message, hint).status(status.as_u16())
     }
 
-    /// Whether a server of the user's own answers that it cannot work yet, as while it loads its model. It is waited for like one that is down. A 503
-    /// with other words may come from one of several models behind a gateway, and says nothing about the others.
-    fn is_loading(&self, status: StatusCode, words: &str) -> bool {
+    /// Returns the failure of a server of the user's own that answers that it cannot work yet, as while it loads its model. It is waited for like one
+    /// that is down, but not without end, and not at all if it says that loading has failed. A 503 with other words may come from one of several
+    /// models behind a gateway, and says nothing about the others.
+    fn not_ready(&self, status: StatusCode, words: &str) -> Option<Failure> {
+        let (name, status_words) = (&self.config.name, format!("{words} (status {})", status.as_u16()));
+        if self.has_failed_to_load(status, words) {
+            let message = format!("{name} cannot load its model: {status_words}");
+            let hint = "look at the output of the server, and start it with a model that it can load; then reel retry";
+            return Some(Failure::with_code(Class::Unknown, ErrorCode::ProviderUnavailable, message, hint));
+        }
         let says_so = || self.remote.is_local() && words.to_ascii_lowercase().contains("loading");
-        status == StatusCode::SERVICE_UNAVAILABLE
+        let is_loading = status == StatusCode::SERVICE_UNAVAILABLE
             && !self.config.is_paid
             && !is_busy(words)
-            && (self.config.machine.is_some() || says_so())
+            && (self.config.machine.is_some() || says_so());
+        let patience = self.equipment.loading_patience;
+        let seconds = patience.as_secs();
+        if !is_loading {
+            return None;
+        }
+        if self.equipment.loading.is_too_long(self.remote.base_url.as_str(), patience, Instant::now()) {
+            let message = format!("{name} still does not work after {seconds} s: {status_words}");
+            let hint = "look at the output of the server; raise http.loading_s if its model takes longer; then reel retry";
+            return Some(Failure::with_code(Class::Unknown, ErrorCode::ProviderUnavailable, message, hint));
+        }
+        let message = format!("{name} does not work yet: {status_words}");
+        let hint =
+            format!("it is waited for, for up to {seconds} s (http.loading_s); reel providers shows {name}");
+        Some(Failure::new(Class::Unreached, message, hint))
+    }
+
+    /// Whether a server of the user's own answers that it could not load its model.
+    pub(super) fn has_failed_to_load(&self, status: StatusCode, words: &str) -> bool {
+        status == StatusCode::SERVICE_UNAVAILABLE
+            && !self.config.is_paid
+            && (self.config.machine.is_some() || self.remote.is_local())
+            && has_failed(words)
+    }
+
+    /// Records that the server has carried out a request, so it does not load its model.
+    pub(in crate::provider) fn works(&self) {
+        self.equipment.loading.works(self.remote.base_url.as_str());
     }
 
     /// The failure for a web page in place of a JSON response: `base_url` is probably wrong.

@@ -71,6 +71,8 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             patience,
             spools: Spools::new(artifacts),
             inspector: Inspector::new(budget.clone()),
+            loading: crate::provider::loading::LoadingServers::default(),
+            loading_patience: Duration::from_secs(1),
             known_jobs: crate::provider::known_jobs::KnownJobs::default(),
             machines: crate::provider::Machines::default(),
             commands: CommandRunner::new(Launcher::this_executable(), home.path(), budget.clone()),

@@ -183,8 +183,9 @@ impl RemoteProvider {
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Poll::Gone(reason);
         }
-        let passes = matches!(class, Class::Transient(_) | Class::RateLimited(_) | Class::Ambiguous)
-            || status.is_server_error();
+        let passes = (matches!(class, Class::Transient(_) | Class::RateLimited(_) | Class::Ambiguous)
+            || status.is_server_error())
+            && !self.has_failed_to_load(status, &message);
         Poll::Untold { reason, wait, is_refusal: !passes }
     }
 
