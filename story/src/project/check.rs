@@ -101,6 +101,14 @@ fn shots(project: &Project) -> Result<(), Problem> {
         for character in &shot.characters {
             known(&["shots", "characters"], index, character, &characters, "character", "[[characters]]")?;
         }
+        if !shot.last_picture.is_empty() && project.last_picture(index).is_none() {
+            let path = [Step::Key("shots"), Step::Index(index), Step::Key("last_picture")];
+            let message = format!(
+                "last_picture is `{}`, which is no other shot: write `next` or the id of a shot",
+                shot.last_picture
+            );
+            return problem(&path, message);
+        }
         for (key, value) in [("min_s", shot.min_s), ("hold_s", shot.hold_s)] {
             between(&[Step::Key("shots"), Step::Index(index), Step::Key(key)], key, value, 0.0, 600.0)?;
         }

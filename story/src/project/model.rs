@@ -281,6 +281,9 @@ pub struct Shot {
     /// The prompt of the generated video; empty for the prompt of the picture.
     #[serde(default)]
     pub motion: String,
+    /// The shot whose picture the generated video ends with: `next` or an id; empty for none.
+    #[serde(default)]
+    pub last_picture: String,
     /// The minimum length of the shot, in seconds.
     #[serde(default)]
     pub min_s: f64,

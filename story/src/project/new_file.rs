@@ -67,6 +67,7 @@ pub(crate) fn new_shot(id: String, scene: String, text: &str, camera: Camera) ->
         camera,
         clip: false,
         motion: String::new(),
+        last_picture: String::new(),
         min_s: 0.0,
         hold_s: 0.0,
         transition: ShotTransition::Usual,

@@ -5,6 +5,8 @@ use super::{
     sheets::Subject,
 };
 
+/// The value of `last_picture` for the shot that follows.
+const NEXT: &str = "next";
 /// Smallest and largest side of a draft, in pixels.
 const DRAFT_SIDES: (u32, u32) = (64, 2048);
 
@@ -36,6 +38,16 @@ impl Project {
     pub fn place(&self, shot: &Shot) -> Option<&Place> {
         let scene = self.scenes.iter().find(|scene| scene.id == shot.scene)?;
         self.places.iter().find(|place| place.id == scene.place)
+    }
+
+    /// Returns the shot whose picture the video of a shot ends with. None if it ends as it likes, or if the field names no other shot.
+    pub fn last_picture(&self, index: usize) -> Option<&Shot> {
+        let shot = self.shots.get(index)?;
+        match shot.last_picture.as_str() {
+            "" => None,
+            NEXT => self.shots.get(index + 1),
+            id => self.shots.iter().find(|other| other.id == id && other.id != shot.id),
+        }
     }
 
     /// Returns the size of pictures in pixels. A draft is a fifth larger than the frame, up to the largest side of a draft, so that the camera has
@@ -101,6 +113,25 @@ mod tests {
             ]
         );
         assert_eq!(asked(true)[2].0, "ink");
+    }
+
+    #[test]
+    fn a_video_may_end_with_the_picture_of_another_shot() {
+        let mut project = read_toml(PROJECT).unwrap();
+        for (index, value, expected) in [
+            (0, "", None),
+            (0, "next", Some("s1")),
+            (0, "s2", Some("s2")),
+            (0, "a1", None),
+            (0, "s9", None),
+            (2, "next", None),
+        ] {
+            project.shots[index].last_picture = value.to_owned();
+            let found = project.last_picture(index).map(|shot| shot.id.as_str());
+            assert_eq!(found, expected, "{index} {value}");
+        }
+        let wrong = PROJECT.replace("id = \"s2\"", "id = \"s2\"\nlast_picture = \"next\"");
+        assert!(read_toml(&wrong).unwrap_err().to_string().contains("which is no other shot"));
     }
 
     #[test]

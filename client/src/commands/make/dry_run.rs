@@ -292,7 +292,14 @@ impl<'a> Setting<'a> {
     fn clip(&self, shot: &Shot, duration_s: f64) -> Result<TaskSpec, Failure> {
         let prompt = self.project.picture_prompt(shot, !self.has_known_style);
         let motion = if shot.motion.trim().is_empty() { prompt } else { shot.motion.clone() };
-        let params = VideoParams { duration_s: Some(duration_s.ceil()), ..VideoParams::new(motion) };
+        let index = self.project.shots.iter().position(|one| one.id == shot.id);
+        let last = index.and_then(|index| self.project.last_picture(index));
+        let params = VideoParams {
+            duration_s: Some(duration_s.ceil()),
+            // The picture may not be made yet, and nothing is submitted.
+            last_image: last.map(|_| Digest::from_bytes([0; 32])),
+            ..VideoParams::new(motion)
+        };
         Ok(TaskSpec { cache: CacheMode::Off, ..spec("video.generate", &params)? })
     }
 }

@@ -52,6 +52,7 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
         ]),
         StoryPart::Clip => inputs([
             ("motion", shot.motion.clone()),
+            ("last picture", shot.last_picture.clone()),
             ("length", format!("{:.0}", report.duration_s.ceil())),
             ("picture", digest_of(report.picture.as_ref())),
             ("size", video.size.to_string()),

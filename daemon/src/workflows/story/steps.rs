@@ -43,7 +43,7 @@ impl Story {
                 && let Some(frames) =
                     placement.as_ref().and_then(|placement| placement.final_clip_frames(index))
             {
-                steps.extend(self.clip_step(shot, frames, ends));
+                steps.extend(self.clip_step(index, frames, ends));
             }
         }
         if let Some(placement) = placement.filter(|_| self.makes_film()) {
@@ -110,15 +110,23 @@ impl Story {
     }
 
     /// Returns the step that generates a clip of a shot whose length in frames is final. None if the shot has no clip, or no picture yet.
-    fn clip_step(&self, shot: &Shot, frames: u64, ends: &StepEnds) -> Option<Step> {
-        if !self.makes_clip(shot) {
-            return None;
-        }
+    fn clip_step(&self, index: usize, frames: u64, ends: &StepEnds) -> Option<Step> {
+        let shot = self.spec.project.shots.get(index).filter(|shot| self.makes_clip(shot))?;
         let Visual::Picture(picture) = self.picture(shot, ends) else { return None };
+        let last_image = match self.spec.project.last_picture(index) {
+            Some(other) => match self.picture(other, ends) {
+                Visual::Picture(last) => Some(last.digest),
+                // The other shot is not complete either, and this clip ends as the provider likes.
+                Visual::Missing => None,
+                Visual::Clip(_) | Visual::Pending => return None,
+            },
+            None => None,
+        };
         let seconds = frames as f64 / f64::from(self.spec.project.video.fps);
         let motion = if shot.motion.trim().is_empty() { self.prompt(shot) } else { shot.motion.clone() };
         let params = VideoParams {
             image: Some(picture.digest),
+            last_image,
             duration_s: Some(seconds.ceil()),
             sample: sample(shot),
             ..VideoParams::new(motion)

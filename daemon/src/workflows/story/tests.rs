@@ -295,6 +295,21 @@ fn a_title_makes_only_the_frames_that_show_it_again() {
 }
 
 #[test]
+fn a_clip_waits_for_the_picture_that_it_ends_with() {
+    let mut shots = spoken(2);
+    shots[0]["clip"] = json!(true);
+    shots[0]["last_picture"] = json!("next");
+    let story = story(json!({ "until": "clips" }), &shots);
+    // The picture of the next shot ends after everything else.
+    let (ends, known) = carry_out(&story, |open| {
+        (open.iter().position(|name| name != "picture/a1").unwrap_or_default(), true)
+    });
+    let clip: reel_protocol::VideoParams = params(&known, "clip/a0");
+    assert_eq!(clip.last_image, ends["picture/a1"].output.as_ref().map(|output| output.digest));
+    assert!(clip.image.is_some() && story.outcome(&ends).flaw.is_none());
+}
+
+#[test]
 fn stages_and_parts_end_where_they_were_asked_to() {
     for (params, last, has_srt) in [
         (json!({ "until": "storyboard" }), None, false),
