@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CameraMove, Digest, FilmFormat, Music};
+use crate::{BurntStyle, CameraMove, Digest, FilmFormat, Music};
 
 /// The params of `video.assemble`, which makes a film of media in the store. Unknown fields are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct AssembleTimeline {
     /// Where the shots' subtitles are put; nowhere (`none`) if absent.
     #[serde(default)]
     pub subtitles: AssembledSubtitles,
+    /// The appearance of subtitles that are drawn into the frames; the usual one if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subtitle_style: Option<BurntStyle>,
 }
 
 /// A shot of a film.

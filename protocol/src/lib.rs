@@ -74,8 +74,9 @@ pub use self::{
     note::TaskNote,
     printable::{is_unprintable, printable},
     render::{
-        AudioMixParams, BurntCue, BurntTitle, CameraMove, FilmFormat, FilmedVisual, JoinedClip, Music,
-        PlacedVoice, RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
+        AudioMixParams, BurntCue, BurntOutline, BurntPosition, BurntStyle, BurntTitle, CameraMove,
+        FilmFormat, FilmedVisual, JoinedClip, Music, PlacedVoice, RenderJoinParams, RenderShotParams,
+        RenderTransitionParams, SubtitleTrack,
     },
     seconds::Seconds,
     speech::{SpeechFormat, SpeechParams},

@@ -76,6 +76,50 @@ pub struct BurntCue {
     pub lines: Vec<String>,
 }
 
+/// Where subtitles are in the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum BurntPosition {
+    /// The subtitles are near the lower edge; in an upright frame they are higher, above the controls of players.
+    #[default]
+    Bottom,
+    /// The subtitles are in the middle.
+    Middle,
+    /// The subtitles are near the upper edge.
+    Top,
+}
+
+/// How subtitles are set off from the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum BurntOutline {
+    /// The letters have a dark edge.
+    #[default]
+    On,
+    /// The letters are on a dark box, through which the picture is seen.
+    Box,
+    /// The letters have no edge.
+    None,
+}
+
+/// The appearance of subtitles that are drawn into frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BurntStyle {
+    /// The height of a line in pixels, from 8 to a tenth of the frame's height, and drawn with at most a ninth of its width. If absent, it follows from the proportions of the frame.
+    #[serde(default)]
+    pub size: Option<u32>,
+    /// Where the subtitles are; `bottom` if absent.
+    #[serde(default)]
+    pub position: BurntPosition,
+    /// How the letters are set off from the picture; `on` if absent.
+    #[serde(default)]
+    pub outline: BurntOutline,
+}
+
 /// A title that is drawn into the middle of frames. It appears and disappears gradually. It is large if it is short; a long one is broken into lines
 /// and made smaller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +153,9 @@ pub struct RenderShotParams {
     /// The subtitles that are drawn into the frames, at most 500; none if absent. Letters that no installed font has fail the task with `no_font`.
     #[serde(default)]
     pub subtitles: Vec<BurntCue>,
+    /// The appearance of the subtitles; the usual one if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subtitle_style: Option<BurntStyle>,
     /// The titles that are drawn into the frames, at most 100; none if absent. Their letters are looked up like those of subtitles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub titles: Vec<BurntTitle>,

@@ -2,21 +2,15 @@
 
 use std::{fmt::Write as _, ops::Range};
 
-use crate::{srt::millis, subtitles::Cue, title_lines::TitleLine};
+use crate::{
+    srt::millis,
+    subtitle_style::{SubtitleOutline, SubtitlePosition, SubtitleStyle},
+    subtitles::Cue,
+    title_lines::TitleLine,
+};
 
 /// Longest time in which a title appears or disappears, in milliseconds.
 const FADE_MS: u64 = 500;
-
-/// The appearance of burnt subtitles.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubtitleStyle {
-    /// The frame's width, in pixels.
-    pub width: u32,
-    /// The frame's height, in pixels.
-    pub height: u32,
-    /// The font's family name. The font must have all characters of the text: a missing one is shown as a box.
-    pub font: String,
-}
 
 /// A title that is shown in the middle of the frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,21 +24,23 @@ pub struct ShownTitle {
 /// Returns cues and titles as the text of an ASS file. Its coordinates are the pixels of the frame.
 pub fn ass(cues: &[Cue], titles: &[ShownTitle], style: &SubtitleStyle) -> String {
     let SubtitleStyle { width, height, .. } = style;
-    // In a wide frame two lines take a ninth of the height. In an upright frame 18 wide characters fill the width.
-    let size = (height / 20).min(width / 23).max(8);
-    // The outline is wide enough for white letters on a white sky.
-    let outline = (f64::from(size) * 0.08).max(1.0);
-    let (side, bottom) = (width / 20, height / 16);
+    let (size, side, edge) = (style.line_height(), style.side_margin(), style.edge_margin());
     // A comma would end the field of the font's name.
     let font: String =
         style.font.chars().filter(|character| !character.is_control() && *character != ',').collect();
-    let colours = "&H00FFFFFF,&H00101010,&H80000000";
+    let colours = "&H00FFFFFF,&H00101010";
+    let border = border(style.outline, f64::from(size));
+    let alignment = match style.position {
+        SubtitlePosition::Bottom => 2,
+        SubtitlePosition::Middle => 5,
+        SubtitlePosition::Top => 8,
+    };
     let mut file = format!(
         "[Script Info]\nScriptType: v4.00+\nPlayResX: {width}\nPlayResY: {height}\nWrapStyle: 0\nScaledBorderAndShadow: yes\n\n\
          [V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour, OutlineColour, BackColour, Bold, BorderStyle, Outline, Shadow, \
          Alignment, MarginL, MarginR, MarginV, Encoding\n\
-         Style: Default,{font},{size},{colours},0,1,{outline:.1},0,2,{side},{side},{bottom},-1\n\
-         Style: Title,{font},{size},{colours},0,1,{outline:.1},0,5,{side},{side},0,-1\n\n\
+         Style: Default,{font},{size},{colours},&H60000000,0,{border},{alignment},{side},{side},{edge},-1\n\
+         Style: Title,{font},{size},{colours},&H60000000,0,1,1.0,0,5,{side},{side},0,-1\n\n\
          [Events]\nFormat: Layer, Start, End, Style, Text\n"
     );
     for cue in cues {
@@ -55,6 +51,16 @@ pub fn ass(cues: &[Cue], titles: &[ShownTitle], style: &SubtitleStyle) -> String
         write_title(&mut file, title);
     }
     file
+}
+
+/// Returns the fields of a style for the edge of its letters: the kind, the width of the edge, and that of the shadow or of the room within a box.
+fn border(outline: SubtitleOutline, size: f64) -> String {
+    match outline {
+        // The outline is wide enough for white letters on a white sky.
+        SubtitleOutline::On => format!("1,{:.1},0", (size * 0.08).max(1.0)),
+        SubtitleOutline::Box => format!("4,0,{:.1}", size * 0.2),
+        SubtitleOutline::None => "1,0,0".to_owned(),
+    }
 }
 
 /// Writes a title as two events: a dark, soft halo, which makes it readable on any picture, and the letters on top of it.
@@ -112,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_file_has_the_frames_pixels_and_no_instructions_from_the_text() {
-        let style = SubtitleStyle { width: 1920, height: 1080, font: "Noto Sans, CJK\nX".to_owned() };
+        let style = SubtitleStyle::usual((1920, 1080), "Noto Sans, CJK\nX".to_owned());
         let lines = ["{\\b1}it's", "C:\\New"].map(str::to_owned).to_vec();
         let file = ass(&[Cue { samples: 19_200..96_000, lines }], &[], &style);
         assert!(file.contains("PlayResX: 1920\nPlayResY: 1080\nWrapStyle: 0\n"), "{file}");
@@ -123,13 +129,41 @@ mod tests {
             last,
             "Dialogue: 0,0:00:00.40,0:00:02.00,Default,\\{\\\u{2060}b1\\}it's\\NC:\\\u{2060}New"
         );
-        let upright = ass(&[], &[], &SubtitleStyle { width: 1080, height: 1920, ..style });
-        assert!(upright.contains(",46,&H"), "{upright}");
+    }
+
+    #[test]
+    fn styles_are_fields_of_the_file() {
+        use SubtitleOutline::{Box, None as NoEdge, On};
+        use SubtitlePosition::{Bottom, Middle, Top};
+        for (frame, size, position, outline, expected) in [
+            ((1920, 1080), None, Bottom, On, "54,&H00FFFFFF,&H00101010,&H60000000,0,1,4.3,0,2,96,96,67,-1"),
+            ((1080, 1920), None, Bottom, On, "60,&H00FFFFFF,&H00101010,&H60000000,0,1,4.8,0,2,54,54,384,-1"),
+            ((1080, 1080), None, Bottom, On, "54,&H00FFFFFF,&H00101010,&H60000000,0,1,4.3,0,2,54,54,67,-1"),
+            (
+                (1920, 1080),
+                Some(100),
+                Top,
+                Box,
+                "100,&H00FFFFFF,&H00101010,&H60000000,0,4,0,20.0,8,96,96,67,-1",
+            ),
+            (
+                (1920, 1080),
+                Some(40),
+                Middle,
+                NoEdge,
+                "40,&H00FFFFFF,&H00101010,&H60000000,0,1,0,0,5,96,96,0,-1",
+            ),
+            ((320, 180), Some(9), Bottom, On, "9,&H00FFFFFF,&H00101010,&H60000000,0,1,1.0,0,2,16,16,11,-1"),
+        ] {
+            let usual = SubtitleStyle::usual(frame, "Sans".to_owned());
+            let file = ass(&[], &[], &SubtitleStyle { size, position, outline, ..usual });
+            assert!(file.contains(&format!("Style: Default,Sans,{expected}\n")), "{file}");
+        }
     }
 
     #[test]
     fn a_title_is_a_halo_and_letters_that_fade() {
-        let style = SubtitleStyle { width: 1920, height: 1080, font: "Sans".to_owned() };
+        let style = SubtitleStyle::usual((1920, 1080), "Sans".to_owned());
         let line = |text: &str, size, gap| TitleLine { text: text.to_owned(), size, gap };
         let title = ShownTitle {
             samples: 0..144_000,

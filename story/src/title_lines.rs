@@ -1,4 +1,4 @@
-//! Chooses the sizes and the line breaks of titles, so that they fit into the frame.
+//! Chooses the sizes and the line breaks of titles, and the further line breaks of large subtitles, so that they fit into the frame.
 
 use unicode_linebreak::{BreakOpportunity, linebreaks};
 use unicode_segmentation::UnicodeSegmentation as _;
@@ -54,6 +54,15 @@ pub fn title_lines(
     }
     lines.append(&mut under);
     lines
+}
+
+/// Breaks lines that are too wide for a frame of this width into several. `size` is the height of a line, and `advance` returns the width of a letter as a
+/// share of it. `libass` breaks lines too, but not between letters that have no space between them.
+pub fn wrapped(lines: &[String], width: u32, size: u32, advance: &dyn Fn(char) -> f64) -> Vec<String> {
+    let measure = |text: &str| text.trim().chars().map(advance).sum::<f64>() * f64::from(size);
+    let width = f64::from(width);
+    let whole = |line: &String| balanced(line, width, &measure, true).unwrap_or_else(|| vec![line.clone()]);
+    lines.iter().flat_map(whole).collect()
 }
 
 /// Breaks a text at the largest size at which it fits.
@@ -187,6 +196,21 @@ mod tests {
         ] {
             assert_eq!(shown(title, chapter, frame), expected, "{title} {frame:?}");
         }
+    }
+
+    #[test]
+    fn subtitles_that_are_too_wide_get_more_lines() {
+        let lines = [
+            "short".to_owned(),
+            "从前有一个孤独的守塔人，每天".to_owned(),
+            "a long line of words".to_owned(),
+        ];
+        assert_eq!(wrapped(&lines, 1000, 50, &advance), lines);
+        assert_eq!(
+            wrapped(&lines, 300, 50, &advance),
+            ["short", "从前有一个孤独", "的守塔人，每天", "a long line", "of words"]
+        );
+        assert_eq!(wrapped(&[], 300, 50, &advance), Vec::<String>::new());
     }
 
     proptest! {

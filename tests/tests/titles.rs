@@ -242,3 +242,52 @@ fn without_ffmpeg_the_narration_leaves_time_for_the_titles() {
     assert!(narration[44..44 + 2 * 48_000].iter().all(|byte| *byte == 0));
     assert!(fs::read_to_string(tale.path("story.srt")).unwrap().starts_with("1\n00:00:03,400 --> "));
 }
+
+#[test]
+fn subtitle_styles_move_the_text_and_render_only_the_shots_that_show_it() {
+    if !can_film() {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let picture = card(&sandbox, &mut connection);
+    let shot =
+        |id: &str, text: &str| json!({ "id": id, "text": text, "picture_file": picture, "camera": "still" });
+    let mut project = json!({
+        "version": 1,
+        "video": { "size": "320x180", "title": "The Lamp", "title_s": 1.0 },
+        "shots": [shot("a1", ""), shot("a2", "The keeper lit it."), shot("a3", "")],
+    });
+    make(&mut connection, &project, json!({}));
+    let mut shown = |style: Value| {
+        for (key, value) in style.as_object().unwrap() {
+            project["video"][key] = value.clone();
+        }
+        let (task, report) = make(&mut connection, &project, json!({}));
+        let shots = report["shots"].as_array().unwrap().iter().map(|shot| &shot["render"]);
+        let steps = shots.chain(report["steps"].as_array().unwrap()).filter(|step| step["state"] == "made");
+        let made: Vec<String> = steps.map(|step| step["step"].as_str().unwrap().to_owned()).collect();
+        let spoken = report["shots"][1]["speech_start_s"].as_f64().unwrap() + 0.3;
+        let [top, bottom, left, right] =
+            text_box(&path_of(&task["outputs"][0]), (spoken * 30.0).round() as u64).unwrap();
+        (made, top, bottom, right - left)
+    };
+    let again = ["render/a2", "join"].map(str::to_owned);
+    let (made, top, bottom, width) = shown(json!({}));
+    assert!(made.is_empty() && top > 150 && bottom < 175, "{made:?} {top} {bottom}");
+    let (made, large_top, large_bottom, large_width) = shown(json!({ "subtitle_size": "10%" }));
+    assert!(
+        made == again && large_bottom - large_top > (bottom - top) * 3 / 2 && large_width > width * 3 / 2
+    );
+    let (made, top, bottom, _) = shown(json!({ "subtitle_position": "top" }));
+    assert!(made == again && top < 30 && bottom < 40, "{made:?} {top} {bottom}");
+    let (made, top, bottom, _) = shown(json!({ "subtitle_position": "middle" }));
+    assert!(made == again && top > 70 && top < 90 && bottom > 90 && bottom < 110, "{made:?} {top} {bottom}");
+    let (made, boxed_top, boxed_bottom, boxed_width) = shown(json!({ "subtitle_outline": "box" }));
+    assert!(
+        made == again && boxed_top < top && boxed_bottom > bottom,
+        "{boxed_top} {boxed_bottom} {top} {bottom}"
+    );
+    let (made, _, _, bare_width) = shown(json!({ "subtitle_outline": "none" }));
+    assert!(made == again && bare_width < boxed_width, "{bare_width} {boxed_width}");
+}

@@ -7,7 +7,7 @@ use reel_story::timeline::PlacedShot;
 
 use super::{
     BadParams,
-    render::{check_format, check_titles},
+    render::{check_format, check_style, check_titles},
 };
 
 /// The kind of a task that assembles a film from a timeline.
@@ -56,6 +56,7 @@ pub(super) fn checked_timeline(params: &JsonText) -> Result<Timeline, BadParams>
     let AssembleParams { timeline } =
         params.decode().map_err(|error| BadParams::unreadable(VIDEO_ASSEMBLE, FIELDS, params, &error))?;
     check_format(&timeline.format)?;
+    check_style(timeline.subtitle_style.as_ref(), &timeline.format)?;
     if timeline.shots.is_empty() || timeline.shots.len() > MOST_SHOTS {
         let message = format!("{} shots are not from 1 to {MOST_SHOTS}", timeline.shots.len());
         return Err(BadParams::new(message, "a film has a shot at least"));

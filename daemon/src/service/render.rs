@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    AudioMixParams, Digest, FilmFormat, FilmedVisual, JsonText, JsonTextError, RenderJoinParams,
+    AudioMixParams, BurntStyle, Digest, FilmFormat, FilmedVisual, JsonText, JsonTextError, RenderJoinParams,
     RenderShotParams, RenderTransitionParams,
 };
 use serde::de::DeserializeOwned;
@@ -29,6 +29,8 @@ const CUE_BYTES: usize = 2_000;
 /// The most titles of a shot, and the most bytes of each of their texts.
 const MOST_TITLES: usize = 100;
 const TITLE_BYTES: usize = 1_000;
+/// The smallest height of a line of subtitles, in pixels.
+const LEAST_SIZE: u32 = 8;
 /// Free bytes that the store must have for a result.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 /// The version of the cache key. Raise it when the meaning of what [`ProviderWork::key`] hashes changes.
@@ -83,7 +85,7 @@ impl Service for Audio {
 }
 
 /// The fields of the params of each method. The error for an unknown field suggests the nearest of them.
-const SHOT: &[&str] = &["format", "show", "frames", "subtitles", "titles"];
+const SHOT: &[&str] = &["format", "show", "frames", "subtitles", "subtitle_style", "titles"];
 const TRANSITION: &[&str] = &["format", "from", "to", "frames"];
 const JOIN: &[&str] = &["format", "clips", "audio", "subtitles"];
 const MIX: &[&str] = &["samples", "voices", "music", "loudness"];
@@ -183,10 +185,11 @@ fn check_frames(what: &str, first: u64, frames: u64, format: &FilmFormat) -> Res
 }
 
 fn checked_shot(params: RenderShotParams) -> Result<RenderShotParams, BadParams> {
-    let RenderShotParams { format, show, frames, subtitles, titles } = &params;
+    let RenderShotParams { format, show, frames, subtitles, subtitle_style, titles } = &params;
     check_format(format)?;
     check_frames("show", show.first_frame, *frames, format)?;
     check_fit(show, *frames)?;
+    check_style(subtitle_style.as_ref(), format)?;
     if subtitles.len() > MOST_CUES {
         let message = format!("a shot with {} subtitles has more than {MOST_CUES}", subtitles.len());
         return Err(BadParams::new(message, "split the shot"));
@@ -207,6 +210,18 @@ fn checked_shot(params: RenderShotParams) -> Result<RenderShotParams, BadParams>
         check_frames("a title", title.first_frame, title.frames, format)?;
     }
     Ok(params)
+}
+
+/// Checks the appearance of subtitles.
+pub(super) fn check_style(style: Option<&BurntStyle>, format: &FilmFormat) -> Result<(), BadParams> {
+    let most = (format.height / 10).max(LEAST_SIZE);
+    match style.and_then(|style| style.size).filter(|size| !(LEAST_SIZE..=most).contains(size)) {
+        Some(size) => Err(BadParams::new(
+            format!("subtitle_style.size {size} is not from {LEAST_SIZE} to {most} pixels"),
+            "leave it out for the usual size",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Checks the texts of a shot's titles.
@@ -342,6 +357,12 @@ mod tests {
                 "shot",
                 shot(fine, r#""frames":5,"subtitles":[{"first_frame":0,"frames":5,"lines":[]}]"#),
                 "0 lines",
+            ),
+            (
+                &Render,
+                "shot",
+                shot(fine, r#""frames":5,"subtitle_style":{"size":37}"#),
+                "subtitle_style.size 37 is not from 8 to 18",
             ),
             (
                 &Render,

@@ -81,7 +81,9 @@ impl Assembly {
         let has_track = timeline.asked.subtitles == AssembledSubtitles::Track && !all_cues.is_empty();
         let track =
             has_track.then(|| SubtitleTrack { srt: srt(&all_cues), language: language.map(str::to_owned) });
-        Ok(Self { plan: FilmPlan { format, shots, sound: Some(sound), track } })
+        Ok(Self {
+            plan: FilmPlan { format, style: timeline.asked.subtitle_style, shots, sound: Some(sound), track },
+        })
     }
 }
 

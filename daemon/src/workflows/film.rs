@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use reel_protocol::{
-    AudioMixParams, BurntCue, BurntTitle, CameraMove, Digest, FilmFormat, FilmedVisual, JoinedClip,
-    RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
+    AudioMixParams, BurntCue, BurntStyle, BurntTitle, CameraMove, Digest, FilmFormat, FilmedVisual,
+    JoinedClip, RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
 };
 use reel_story::timeline::{PlacedShot, SAMPLE_RATE};
 
@@ -21,6 +21,8 @@ const JOIN: &str = "join";
 #[derive(Debug)]
 pub(super) struct FilmPlan {
     pub format: FilmFormat,
+    /// The appearance of the subtitles that are drawn into frames. None for the usual one.
+    pub style: Option<BurntStyle>,
     pub shots: Vec<FilmShot>,
     /// The sound. None until the length of every shot is known.
     pub sound: Option<AudioMixParams>,
@@ -115,6 +117,7 @@ impl FilmPlan {
             show: shot.from(shot.shown.filter(|_| shot.is_exact)?, body.start),
             frames: body.end - body.start,
             subtitles: shot.cues.clone(),
+            subtitle_style: self.style.filter(|_| !shot.cues.is_empty()),
             titles: shot.titles.clone(),
         };
         let mut step = Step::new(shot.clip(), "render.shot", &params);

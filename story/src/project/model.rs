@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{camera::Camera, timeline::Transition};
+use crate::{
+    camera::Camera,
+    subtitle_style::{SubtitleOutline, SubtitlePosition, SubtitleSize},
+    timeline::Transition,
+};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -68,6 +72,12 @@ pub struct Video {
     pub transition_s: f64,
     /// The forms in which subtitles are made.
     pub subtitles: Vec<Subtitles>,
+    /// The height of a line of burnt subtitles.
+    pub subtitle_size: SubtitleSize,
+    /// Where burnt subtitles are in the frame.
+    pub subtitle_position: SubtitlePosition,
+    /// How burnt subtitles are set off from the picture.
+    pub subtitle_outline: SubtitleOutline,
     /// A file with background music; empty for none.
     pub music: String,
     /// The level of the music, in decibels.
@@ -96,6 +106,9 @@ impl Default for Video {
             transition: Transition::Dissolve,
             transition_s: 0.4,
             subtitles: vec![Subtitles::Burn, Subtitles::Srt],
+            subtitle_size: SubtitleSize::default(),
+            subtitle_position: SubtitlePosition::default(),
+            subtitle_outline: SubtitleOutline::default(),
             music: String::new(),
             music_db: -18.0,
             loudness: -14.0,

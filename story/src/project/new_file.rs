@@ -142,6 +142,8 @@ fn write_video(text: &mut String, video: &Video) {
         text,
         "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\nlanguage = {}              # such as en or ja; empty: as its characters say\n\
          transition = {}       # cut or dissolve\ntransition_s = {:?}\nsubtitles = [{}]   # burn, track, srt\n\
+         subtitle_size = \"{}\"     # small, medium, large, or a share of the height such as 6%\n\
+         subtitle_position = {}    # bottom, middle or top\nsubtitle_outline = {}       # on, box or none\n\
          music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}\n\
          sheets = {}                # a picture of each character and place first, as a reference for the others\n\
          title = {}                 # shown over the first shot\nend_card = {}              # shown over the last shot\n\
@@ -153,6 +155,9 @@ fn write_video(text: &mut String, video: &Video) {
         json_text(&video.transition),
         video.transition_s,
         names.join(", "),
+        video.subtitle_size,
+        json_text(&video.subtitle_position),
+        json_text(&video.subtitle_outline),
         string(&video.music),
         video.music_db,
         video.loudness,

@@ -188,7 +188,7 @@ text = ""
 "#;
 
     /// For each mistake: a part of the file, its replacement, and the error.
-    const MISTAKES: [(&str, &str, &str); 15] = [
+    const MISTAKES: [(&str, &str, &str); 19] = [
         (
             "camera = \"left\"",
             "camra = \"left\"",
@@ -246,6 +246,22 @@ text = ""
             "[\"burned\"]",
             "line 7, column 14: there is no value `burned`: did you mean `burn`?",
         ),
+        (
+            "[\"track\"]",
+            "[]\nsubtitle_size = \"big\"",
+            "line 8, column 17: the size `big` is none: write small, medium, large, or a share of the frame's height from 2% to 10%",
+        ),
+        (
+            "[\"track\"]",
+            "[]\nsubtitle_position = \"botom\"",
+            "line 8, column 21: there is no value `botom`: did you mean `bottom`?",
+        ),
+        (
+            "[\"track\"]",
+            "[]\nsubtitle_outlin = \"box\"",
+            "line 8, column 1: there is no field `subtitle_outlin`: did you mean `subtitle_outline`?",
+        ),
+        ("[\"track\"]", "[]\ntitle_s = 0", "line 8, column 11: title_s = 0 is not possible: use 0.5 to 60"),
         (
             "version = 1",
             "version = 2",

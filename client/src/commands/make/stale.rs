@@ -66,6 +66,7 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
                 ("length", format!("{:.4}", report.duration_s)),
                 ("camera", format!("{:?}", shot.camera)),
                 ("subtitles", if is_burnt { shot.shown_text().to_owned() } else { String::new() }),
+                ("subtitle style", if is_burnt { subtitle_style(project) } else { String::new() }),
                 ("title", titles(project, shot)),
                 ("size", video.size.to_string()),
                 ("frame rate", video.fps.to_string()),
@@ -77,6 +78,11 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
             ])
         }
     }
+}
+
+fn subtitle_style(project: &Project) -> String {
+    let video = &project.video;
+    format!("{} {:?} {:?}", video.subtitle_size, video.subtitle_position, video.subtitle_outline)
 }
 
 /// Returns the texts that are shown over the shot, and for how long; empty without any.

@@ -1,9 +1,12 @@
 //! Draws subtitles and titles into frames: it chooses the font and writes the file from which `ffmpeg` draws them.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{fs, io, path::Path};
 
-use reel_protocol::{BurntCue, BurntTitle, FilmFormat};
-use reel_story::{Cue, ShownTitle, SubtitleStyle, ass, timeline::samples_at, title_lines};
+use reel_protocol::{BurntCue, BurntOutline, BurntPosition, BurntStyle, BurntTitle, FilmFormat};
+use reel_story::{
+    Cue, ShownTitle, SubtitleOutline, SubtitlePosition, SubtitleStyle, ass, timeline::samples_at,
+    title_lines, wrapped,
+};
 
 use super::tools::{broken, no_font};
 use crate::{
@@ -16,6 +19,13 @@ const SUBTITLES: &str = "subtitles.ass";
 /// The name of the directory of the font, in the program's directory.
 const FONTS: &str = "fonts";
 
+/// What is drawn into the frames of a shot.
+pub(super) struct Text {
+    pub cues: Vec<BurntCue>,
+    pub style: BurntStyle,
+    pub titles: Vec<BurntTitle>,
+}
+
 /// The content of a subtitle file, and its font.
 pub(super) struct BurntText {
     file: String,
@@ -25,24 +35,22 @@ pub(super) struct BurntText {
 /// Returns the subtitles and titles of a run of frames that begins with `first_frame`; `None` if there is nothing to show. Refuses a letter that no
 /// font has, as it would be drawn as a box.
 pub(super) async fn burnt(
-    mut cues: Vec<BurntCue>,
-    mut titles: Vec<BurntTitle>,
+    mut text: Text,
     first_frame: u64,
     format: FilmFormat,
 ) -> Result<Option<BurntText>, GenerateError> {
-    cues.retain(|cue| cue.first_frame + cue.frames > first_frame);
-    titles.retain(|title| title.first_frame + title.frames > first_frame);
-    if cues.is_empty() && titles.is_empty() {
+    text.cues.retain(|cue| cue.first_frame + cue.frames > first_frame);
+    text.titles.retain(|title| title.first_frame + title.frames > first_frame);
+    if text.cues.is_empty() && text.titles.is_empty() {
         return Ok(None);
     }
     // Reads font files.
-    let drawing = tokio::task::spawn_blocking(move || drawn(&cues, &titles, first_frame, format));
+    let drawing = tokio::task::spawn_blocking(move || drawn(&text, first_frame, format));
     drawing.await.map_err(|panic| broken("looking for fonts", &panic.to_string()))?.map(Some)
 }
 
 fn drawn(
-    cues: &[BurntCue],
-    titles: &[BurntTitle],
+    Text { cues, style, titles }: &Text,
     first_frame: u64,
     format: FilmFormat,
 ) -> Result<BurntText, GenerateError> {
@@ -54,14 +62,16 @@ fn drawn(
         let (start, end) = (first.saturating_sub(first_frame), first + frames - first_frame);
         before_frame(start, format.fps)..before_frame(end, format.fps)
     };
-    let cue = |cue: &BurntCue| Cue {
-        samples: samples(cue.first_frame, cue.frames),
-        lines: cue.lines.iter().map(|line| font.drawable(line)).collect(),
+    let style = subtitle_style(*style, format, font.family.clone());
+    let widths = font.letter_widths(&text);
+    let advance = |letter: char| widths.get(&letter).copied().unwrap_or(1.0);
+    let room = format.width.saturating_sub(2 * style.side_margin());
+    let cue = |cue: &BurntCue| {
+        let lines: Vec<String> = cue.lines.iter().map(|line| font.drawable(line)).collect();
+        let lines = wrapped(&lines, room, style.line_height(), &advance);
+        Cue { samples: samples(cue.first_frame, cue.frames), lines }
     };
     let cues: Vec<Cue> = cues.iter().map(cue).collect();
-    // The widths of letters are needed only for titles.
-    let widths = if titles.is_empty() { BTreeMap::new() } else { font.letter_widths(&text) };
-    let advance = |letter: char| widths.get(&letter).copied().unwrap_or(1.0);
     let title = |title: &BurntTitle| {
         let [above, below] =
             [&title.title, &title.chapter].map(|text| font.drawable(text.as_deref().unwrap_or_default()));
@@ -71,9 +81,27 @@ fn drawn(
         }
     };
     let titles: Vec<ShownTitle> = titles.iter().map(title).collect();
-    let (width, height, family) = (format.width, format.height, font.family.clone());
-    let file = ass(&cues, &titles, &SubtitleStyle { width, height, font: family });
+    let file = ass(&cues, &titles, &style);
     Ok(BurntText { file, font })
+}
+
+fn subtitle_style(style: BurntStyle, format: FilmFormat, font: String) -> SubtitleStyle {
+    SubtitleStyle {
+        width: format.width,
+        height: format.height,
+        font,
+        size: style.size,
+        position: match style.position {
+            BurntPosition::Bottom => SubtitlePosition::Bottom,
+            BurntPosition::Middle => SubtitlePosition::Middle,
+            BurntPosition::Top => SubtitlePosition::Top,
+        },
+        outline: match style.outline {
+            BurntOutline::On => SubtitleOutline::On,
+            BurntOutline::Box => SubtitleOutline::Box,
+            BurntOutline::None => SubtitleOutline::None,
+        },
+    }
 }
 
 /// Returns the middle between a frame and the one before it, in samples. Subtitle files count hundredths of a second: with the rounded time of

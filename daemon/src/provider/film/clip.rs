@@ -8,7 +8,7 @@ use std::{
 use reel_protocol::{FilmFormat, FilmedVisual, RenderShotParams, RenderTransitionParams};
 
 use super::{
-    burn::{BurntText, burnt, write_text},
+    burn::{BurntText, Text, burnt, write_text},
     encoder::{begin, encode, file, raw_input, words},
     frames::{Filmed, Reporter, write_dissolve, write_run},
     pipe::{self, Over},
@@ -35,10 +35,15 @@ impl FilmTools {
         inputs: Vec<InputFile>,
         reporter: (CancelSignal, ProgressSink),
     ) -> Result<Generated, GenerateError> {
-        let RenderShotParams { format, show, frames, subtitles, titles } = params;
+        let RenderShotParams { format, show, frames, subtitles, subtitle_style, titles } = params;
         let input =
             inputs.into_iter().next().ok_or_else(|| broken("rendering", "the picture is not there"))?;
-        let text = burnt(subtitles, titles, show.first_frame, format).await?;
+        let text = burnt(
+            Text { cues: subtitles, style: subtitle_style.unwrap_or_default(), titles },
+            show.first_frame,
+            format,
+        )
+        .await?;
         let made = if is_clip(&input) {
             self.fitted_clip(input, show, text, (format, frames), reporter).await?
         } else {

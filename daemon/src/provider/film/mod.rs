@@ -20,7 +20,7 @@ mod watch;
 pub(super) use self::tools::FilmTools;
 
 /// A part of the cache keys. Increase it when the same params make another file.
-pub(super) const VERSION: &str = "3";
+pub(super) const VERSION: &str = "4";
 /// The name of the program, which is looked up on the `PATH`.
 pub(super) const FFMPEG: &str = "ffmpeg";
 /// How the program is installed.

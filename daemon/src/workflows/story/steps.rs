@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    AudioMixParams, CameraMove, FilmFormat, ImageParams, JsonText, Music, PlacedVoice, SpeechParams,
-    StoryPart, StoryStage, SubtitleTrack, VideoParams,
+    AudioMixParams, BurntOutline, BurntPosition, BurntStyle, CameraMove, FilmFormat, ImageParams, JsonText,
+    Music, PlacedVoice, SpeechParams, StoryPart, StoryStage, SubtitleTrack, VideoParams,
 };
 use reel_story::{
+    SubtitleOutline, SubtitlePosition, SubtitleSize,
     camera::Camera,
-    project::{Project, Shot, Subtitles},
+    project::{Project, Shot, Subtitles, Video},
     srt,
     timeline::PlacedShot,
 };
@@ -189,6 +190,7 @@ impl Story {
         let srt = if has_track { self.srt(placement) } else { String::new() };
         FilmPlan {
             format,
+            style: subtitle_style(video),
             shots: shots.map(film_shot).collect(),
             sound: placement.is_exact().then(|| self.sound(placement, ends)),
             track: (!srt.is_empty()).then(|| SubtitleTrack { srt, language: self.language.clone() }),
@@ -220,6 +222,25 @@ impl Story {
         let cues: Vec<_> = shots.flat_map(|(index, placed)| self.cues(index, placed)).collect();
         srt(&cues)
     }
+}
+
+/// Returns the appearance of the subtitles that the project sets; None for the usual one.
+fn subtitle_style(video: &Video) -> Option<BurntStyle> {
+    let size = Some(video.subtitle_size).filter(|size| *size != SubtitleSize::Medium);
+    let style = BurntStyle {
+        size: size.map(|size| size.pixels((video.size.width, video.size.height))),
+        position: match video.subtitle_position {
+            SubtitlePosition::Bottom => BurntPosition::Bottom,
+            SubtitlePosition::Middle => BurntPosition::Middle,
+            SubtitlePosition::Top => BurntPosition::Top,
+        },
+        outline: match video.subtitle_outline {
+            SubtitleOutline::On => BurntOutline::On,
+            SubtitleOutline::Box => BurntOutline::Box,
+            SubtitleOutline::None => BurntOutline::None,
+        },
+    };
+    Some(style).filter(|style| *style != BurntStyle::default())
 }
 
 /// Returns the picture or clip for the frames of a shot. None if it does not exist yet.
