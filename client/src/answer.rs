@@ -124,8 +124,8 @@ pub async fn answer<P: Serialize>(
     let text = text_of(&session, &task).await?;
     let mut files = Vec::new();
     if let Some(file) = &file {
-        let delivery = deliver(context, &session, &task, file, 1, existing);
-        files = unless_interrupted(&mut interrupts, delivery).await?;
+        let delivery = deliver(context, &session, &task, (file, 1), existing, &mut interrupts);
+        files = delivery.await?;
         context.output.paths(&files)?;
     } else {
         context.output.text(&shown.map_or_else(|| text.clone(), |shown| shown.rest_of(&text)))?;

@@ -28,11 +28,12 @@ mod sound;
 mod streamed_text;
 mod table;
 mod tasks;
+mod unfinished;
 mod units;
 mod waiting;
 mod why;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{
     FromArgMatches as _,
@@ -72,7 +73,13 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let context = Context::new(output, cli.socket.as_deref(), !cli.no_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
-    runtime.block_on(dispatch(&context, cli.command))
+    let ended = runtime.block_on(dispatch(&context, cli.command));
+    if matches!(&ended, Err(failure) if failure.exit == Exit::Interrupted) {
+        // Otherwise the end of the runtime would wait for threads that write results.
+        unfinished::abandon();
+        runtime.shutdown_background();
+    }
+    ended
 }
 
 async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
@@ -119,9 +126,17 @@ fn quotes_hint(refusal: &clap::Error, arguments: &[String]) -> Option<String> {
     };
     let command = arguments.iter().find(|argument| WITH_PROMPT.contains(&argument.as_str()))?;
     let at = arguments.iter().rposition(|argument| argument == unexpected)?;
-    let before = arguments.get(at.checked_sub(1)?)?;
+    let first = at.checked_sub(1)?;
+    // The words up to the next option are the prompt. What comes before and after stays as it was typed.
+    let words = arguments.iter().skip(first).take_while(|argument| !argument.starts_with('-')).count();
+    let word = |argument: &String| table::word(Path::new(argument));
+    let before = arguments.iter().skip(1).take(first.saturating_sub(1)).map(word);
+    let prompt: Vec<&str> = arguments.iter().skip(first).take(words).map(String::as_str).collect();
+    let after = arguments.iter().skip(first + words).map(word);
+    let prompt = std::iter::once(table::word(Path::new(&prompt.join(" "))));
+    let line: Vec<_> = before.chain(prompt).chain(after).collect();
     let what = if command == "speak" || command == "translate" { "text" } else { "prompt" };
-    Some(format!("hint: put the {what} into quotes: reel {command} … \"{before} {unexpected} …\""))
+    Some(format!("hint: put the {what} into quotes: reel {}", line.join(" ")))
 }
 
 /// Prints what clap returned instead of a command line. Help and version go to stdout and succeed. Everything else is a usage error.

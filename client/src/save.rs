@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     naming, output,
     picture_format::PictureFormat,
-    sound, table,
+    sound, table, unfinished,
 };
 
 /// Bytes that one request reads over the socket.
@@ -180,7 +180,9 @@ fn place_beside(
     sync(&temporary, &plain)?;
     let names = std::iter::once(plain.clone()).chain((2..).map(|number| naming::numbered(&plain, number)));
     for path in names {
-        match temporary.persist_noclobber(&path) {
+        let own = temporary.path().to_owned();
+        let placed = unfinished::rename(&own, || temporary.persist_noclobber(&path));
+        match placed.map_err(|error| cannot_write(&path, &error))? {
             Ok(_) => {
                 let note =
                     format!("the picture is {media_type}, {why}: it is kept as {}", table::path(&path));
@@ -213,7 +215,9 @@ pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let directory = creatable::or_current(path.parent().unwrap_or(Path::new("")));
-    builder.tempfile_in(&directory).map_err(|error| {
+    let created = builder.tempfile_in(&directory);
+    let added = created.and_then(|temporary| unfinished::add_file(temporary.path()).map(|()| temporary));
+    added.map_err(|error| {
         let failure = cannot_write(path, &error);
         match error.kind() {
             io::ErrorKind::NotFound => failure.hint(format!("mkdir -p {}", table::path(&directory))),
@@ -225,11 +229,12 @@ pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
 /// Syncs the temporary file and renames it to `path`.
 pub fn place(temporary: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Failure> {
     sync(&temporary, path)?;
-    let placed = match existing {
+    let own = temporary.path().to_owned();
+    let placed = unfinished::rename(&own, || match existing {
         Existing::Keep => temporary.persist_noclobber(path),
         Existing::Replace => temporary.persist(path),
-    };
-    match placed {
+    });
+    match placed.map_err(|error| cannot_write(path, &error))? {
         Ok(_) => Ok(()),
         Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::exists(path)),
         Err(failed) => Err(cannot_write(path, &failed.error)),

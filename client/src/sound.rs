@@ -3,11 +3,13 @@
 use std::{
     env,
     ffi::OsString,
+    io::{self, Read as _},
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::naming;
+use crate::{naming, unfinished};
 
 /// The extensions of sound files that can be written.
 const ENDINGS: [&str; 2] = ["wav", "mp3"];
@@ -29,13 +31,25 @@ pub fn convert(source: &Path, target: &Path, named: &Path) -> Result<(), String>
     let format = format_of(named).ok_or("its extension names no sound")?;
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-y", "-i"]).arg(as_file(source)).args(["-f", format]);
-    let done = command.arg(as_file(target)).stdin(Stdio::null()).output();
-    let done = done.map_err(|error| format!("ffmpeg does not start: {error}"))?;
-    if done.status.success() {
+    let done = run(command.arg(as_file(target)));
+    let (status, words) = done.map_err(|error| format!("ffmpeg does not start: {error}"))?;
+    if status.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&done.stderr);
+    let words = String::from_utf8_lossy(&words);
     Err(words.lines().last().unwrap_or("ffmpeg failed").trim().to_owned())
+}
+
+/// Runs a program to its end, or until the command is interrupted. Returns how it ended and what it wrote to stderr.
+fn run(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let stderr = child.stderr.take();
+    let child = Arc::new(Mutex::new(child));
+    unfinished::add_program(&child);
+    let mut words = Vec::new();
+    stderr.map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut words))?;
+    let status = child.lock().unwrap_or_else(PoisonError::into_inner).wait()?;
+    Ok((status, words))
 }
 
 fn format_of(path: &Path) -> Option<&'static str> {

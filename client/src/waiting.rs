@@ -156,6 +156,21 @@ pub async fn unless_interrupted<T>(
     }
 }
 
+/// Delivers what is made, unless Ctrl-C is pressed. The failure then says that `command` writes the rest.
+pub async fn deliver_unless_interrupted<T>(
+    interrupts: &mut Option<Interrupts>,
+    delivery: impl Future<Output = Result<T, Failure>>,
+    command: &str,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = delivery => done,
+        () = signals::next(interrupts) => {
+            let message = "interrupted while the results were being written; everything that is made is kept";
+            Err(Failure::new(Exit::Interrupted, "interrupted", message).hint(format!("{command} writes the rest")))
+        }
+    }
+}
+
 /// Prints the command that continues the wait. Cancels the tasks if Ctrl-C is pressed again within two seconds.
 pub async fn leave(
     output: Output,
@@ -195,11 +210,9 @@ pub fn wait_command(ids: &[TaskId], fetch: Option<&str>) -> String {
     format!("reel wait {}{fetch}", join(ids))
 }
 
-/// Formats up to 20 ids, such as `1 2 3`, with ` …` if there are more.
+/// Formats ids for a command that can be copied, such as `1 2 3`. It names all of them, however many they are.
 pub fn join(ids: &[TaskId]) -> String {
-    const MOST: usize = 20;
-    let shown: Vec<String> = ids.iter().take(MOST).map(ToString::to_string).collect();
-    shown.join(" ") + if ids.len() > MOST { " …" } else { "" }
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 async fn until_settled(

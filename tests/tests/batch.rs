@@ -163,7 +163,7 @@ fn a_bad_line_is_named_before_anything_is_made() {
     let (sandbox, out) = with_prompts(b"{\"prompt\":\"fine\"}\n{\"promt\":\"mistyped\"}\n");
     let ran = batch(&sandbox, &[]);
     assert_eq!(ran.code, Some(65), "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stderr.contains("line 2: unknown field `promt`, expected one of `prompt`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("line 2: unknown field `promt`; did you mean `prompt`?"), "{}", ran.stderr);
     assert!(!out.exists() || names(&out).is_empty());
     let (sandbox, _) = with_prompts(b"fine\n\xff\xfe not text\n");
     assert_eq!(batch(&sandbox, &[]).code, Some(65));

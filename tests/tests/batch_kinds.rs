@@ -68,8 +68,12 @@ fn an_invalid_line_for_another_service_is_named() {
     let provider = FakeProvider::start();
     let sandbox = narrator(&provider);
     for (line, part) in [
-        (r#"{"kind": "voice.speek", "text": "a"}"#, "line 2: no service has \"voice.speek\""),
-        (r#"{"kind": "voice.speak", "txt": "a"}"#, "line 2: the params do not fit voice.speak"),
+        (
+            r#"{"kind": "voice.speek", "text": "a"}"#,
+            "line 2: there is no kind `voice.speek`; did you mean `voice.speak`?",
+        ),
+        (r#"{"kind": "voice.speak", "txt": "a"}"#, "line 2: unknown field `txt`; did you mean `text`?"),
+        (r#"{"prompt": "a", "styel": "ink"}"#, "line 2: unknown field `styel`; did you mean `style`?"),
         (r#"{"kind": 7, "text": "a"}"#, "line 2: `kind` is not a string"),
     ] {
         fs::write(sandbox.work().join("bad.jsonl"), format!("{{\"prompt\": \"a\"}}\n{line}\n")).unwrap();
@@ -77,6 +81,8 @@ fn an_invalid_line_for_another_service_is_named() {
         assert!(ran.expect_code(65).stderr.contains(part), "{line}\n{}", ran.stderr);
     }
     assert_eq!(provider.calls(), 0, "nothing was paid");
+    let tasks = sandbox.reel(&["ls", "--json"]).expect_code(0).json();
+    assert_eq!(tasks["tasks"], serde_json::json!([]), "nothing was submitted");
 }
 
 #[test]

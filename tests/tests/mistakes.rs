@@ -49,7 +49,11 @@ fn a_mistyped_command_is_refused_before_any_task_with_what_is_expected() {
         (&["generate", "x", "-n", "0"], 64, &["1 to 16 pictures"]),
         (&["generate", "x", "-s", "5:7"], 64, &["or a ratio: 16:9"]),
         (&["generate", "x", "-s", "99999x64"], 64, &["each from 16 to 16384"]),
-        (&["generate", "a", "lighthouse"], 64, &["unexpected argument", "put the prompt into quotes"]),
+        (
+            &["generate", "a", "lighthouse"],
+            64,
+            &["unexpected argument", "put the prompt into quotes: reel generate 'a lighthouse'\n"],
+        ),
         (&["show", "9999"], 66, &["there is no task 9999"]),
         (&["retry", "1"], 1, &["task 1 has succeeded already"]),
     ] {

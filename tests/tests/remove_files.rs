@@ -8,9 +8,14 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::path::PathBuf;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    thread,
+};
 
-use reel_tests::{FakeProvider, Sandbox, studio::studio};
+use reel_tests::{FakeProvider, Sandbox, process, studio::studio};
 use serde_json::{Value, json};
 
 fn file(task: &Value) -> PathBuf {
@@ -69,4 +74,53 @@ fn the_input_of_an_unfinished_task_stays() {
     let removed = connection.ok("artifact.remove", json!({ "digests": [pier["outputs"][0]["digest"]] }));
     assert_eq!((&removed["removed"], &removed["kept"]), (&json!(1), &json!(0)), "{removed}");
     assert!(!file(&pier).exists());
+}
+
+/// Passes lines between clients and the daemon at `daemon`, but refuses every `artifact.remove` itself.
+fn refusing_proxy(listener: UnixListener, daemon: &Path) {
+    let daemon = daemon.to_owned();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = UnixStream::connect(&daemon).unwrap();
+            let (mut to_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let mut answers = client.try_clone().unwrap();
+            thread::spawn(move || std::io::copy(&mut BufReader::new(server), &mut to_client));
+            thread::spawn(move || {
+                for line in BufReader::new(client).lines().map_while(Result::ok) {
+                    let request: Value = serde_json::from_str(&line).unwrap();
+                    let sent = if request["method"] == "artifact.remove" {
+                        let error = json!({ "code": -32_000, "message": "the disk is broken",
+                            "data": { "code": "storage_failed", "hint": null } });
+                        let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "error": error });
+                        writeln!(answers, "{answer}")
+                    } else {
+                        writeln!(to_server, "{line}")
+                    };
+                    if sent.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn json_of_a_removal_is_one_document_also_if_the_files_could_not_be_removed() {
+    let sandbox = Sandbox::started();
+    let pier = sandbox.connect().generate(json!({ "prompt": "a pier", "width": 64, "height": 64 }));
+    let id = pier["id"].to_string();
+    let proxy = sandbox.root().join("proxy");
+    refusing_proxy(UnixListener::bind(&proxy).unwrap(), sandbox.socket());
+    let mut command = sandbox.reel_command(&["rm", &id, "--with-files", "--yes", "--json"]);
+    command.args(["--socket", proxy.to_str().unwrap()]).env("REEL_ENCODING", "json");
+    let removed = process::run(&mut command);
+    assert!(removed.expect_code(74).stderr.contains("the disk is broken"), "{}", removed.stderr);
+    // `json` fails if there is more than one document.
+    let document = removed.json();
+    assert_eq!(document["results"], json!([{ "id": pier["id"], "task": null, "error": null }]));
+    assert_eq!(document["files"]["error"]["code"], "storage_failed", "{document}");
+    assert_eq!(document["files"]["removed"], 0, "{document}");
+    let whole = sandbox.reel(&["rm", "99", "--with-files", "--yes", "--json"]);
+    assert_eq!(whole.expect_code(66).json()["results"][0]["error"]["code"], "task_not_found");
 }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::{
     delimited, document,
     entry::{Content, Entry, Misfit},
-    other::Other,
+    fields,
+    other::{Other, PICTURE},
     shape::misfit,
     text::{self, NotText},
 };
@@ -192,6 +193,7 @@ fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Default
             Some(Value::String(name)) => Some(name),
             Some(_) => return Err("`name` is not a string".to_owned()),
         };
+        fields::check(&other.kind, &other.params)?;
         let params = ImageParams::new(String::new());
         return Ok(Line { number, params, other: Some(other), has_sample, name });
     }
@@ -207,6 +209,7 @@ fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Default
         Some(_) => return Err("`name` is not a string".to_owned()),
     };
     let (has_width, has_height) = (fields.contains_key("width"), fields.contains_key("height"));
+    fields::check(PICTURE, &fields)?;
     let mut params: ImageParams =
         serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
     if let Some((width, height)) = defaults.size {

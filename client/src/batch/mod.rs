@@ -7,6 +7,7 @@ mod directory;
 mod document;
 mod earlier;
 mod entry;
+mod fields;
 mod input;
 mod other;
 mod plan;

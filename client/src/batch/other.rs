@@ -13,7 +13,7 @@ const WORDS: [&str; 2] = ["text", "prompt"];
 pub struct Other {
     /// The kind of the task, `service.method`, such as `voice.speak`.
     pub kind: String,
-    /// The params, which only the daemon checks.
+    /// The params. Their names and types are checked where the kind is known.
     pub params: Map<String, Value>,
 }
 

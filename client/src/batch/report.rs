@@ -14,6 +14,9 @@ use crate::{
 /// The hold reason of a task whose provider may have been paid.
 const OUTCOME_UNKNOWN: &str = reel_protocol::HoldReason::OutcomeUnknown.name();
 
+/// Most ids that a hint names.
+const NAMED_IDS: usize = 20;
+
 /// Most files that one note names.
 const SHOWN_FILES: usize = 5;
 
@@ -214,6 +217,9 @@ impl Report {
             held().any(|line| line.error.as_ref().is_some_and(|error| error.code == OUTCOME_UNKNOWN));
         let again = if may_pay { "asks again (may pay again)" } else { "continues them" };
         let cancels = if ids.len() == 1 { "cancels it" } else { "cancels them" };
+        if ids.len() > NAMED_IDS {
+            return Some(format!("{} tasks are held; reel ls --state held lists them", ids.len()));
+        }
         let ids = Some(waiting::join(&ids)).filter(|ids| !ids.is_empty())?;
         Some(format!("reel release {ids} {again}, reel cancel {ids} {cancels}"))
     }

@@ -24,7 +24,7 @@ use crate::{
     progress::Progress,
     save::{self, Existing, Saved},
     signals::{self, Interrupts},
-    tasks,
+    tasks, unfinished,
     waiting::{self, POLL_INTERVAL, how_they_stand},
 };
 
@@ -90,6 +90,11 @@ pub async fn make(
         () = signals::next(&mut interrupts) => None,
     };
     run.progress.clear();
+    if ended.is_none() {
+        // No thread may write a file after the record was written.
+        unfinished::abandon();
+        run.take_finished_saves();
+    }
     // The record is written in any case, so that it names every written file.
     run.record.flush()?;
     if let Some(ended) = ended {
@@ -98,6 +103,12 @@ pub async fn make(
     }
     let mut ids: Vec<TaskId> = run.open.keys().copied().collect();
     ids.sort_unstable();
+    if ids.is_empty() {
+        let message =
+            format!("interrupted, and {} of {} results were written", run.results.len(), wanted.len());
+        let failure = Failure::new(Exit::Interrupted, "interrupted", message);
+        return Err(failure.hint("run the same batch command again to write the others"));
+    }
     Err(waiting::leave(output, &session, &ids, "run the same batch command again", &mut interrupts).await)
 }
 
@@ -261,6 +272,15 @@ impl Run<'_> {
                 };
                 (wanted, task, saved)
             });
+        }
+    }
+
+    fn take_finished_saves(&mut self) {
+        while let Some(saved) = self.saves.try_join_next() {
+            // The panic of a writer is not of interest any more.
+            if let Ok(saved) = saved {
+                self.take_save(saved);
+            }
         }
     }
 

@@ -114,8 +114,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         return Err(if is_held { with_fetch(failure, task.id, &fetch) } else { failure });
     }
     let destination = with_true_ending(context, destination, &task);
-    let delivery = deliver(context, &session, &task, &destination, 1, existing);
-    let files = unless_interrupted(&mut interrupts, delivery).await?;
+    let delivery = deliver(context, &session, &task, (&destination, 1), existing, &mut interrupts);
+    let files = delivery.await?;
     say_if_cached(context, &task);
     if let Some(notes) = tasks::notes(&task) {
         context.output.warn(&notes);

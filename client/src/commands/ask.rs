@@ -68,7 +68,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 fn read_schema(path: &Path) -> Result<JsonText, Failure> {
     let bad = |detail: String| {
         Failure::new(Exit::BadData, "bad_data", format!("{} {detail}", table::path(path)))
-            .hint("a schema is an object, such as {\"type\": \"object\", \"properties\": {…}}")
+            .hint("a schema is an object, such as {\"type\": \"object\", \"properties\": {\"name\": {\"type\": \"string\"}}}")
     };
     let json = JsonText::parse(given::file(path, SCHEMA)?).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

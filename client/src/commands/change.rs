@@ -7,7 +7,7 @@ use std::{
 
 use reel_client::{Client, ClientError};
 use reel_protocol::{
-    ErrorCode, RpcError, TaskId, TaskState, TaskView,
+    Digest, ErrorCode, RpcError, TaskId, TaskState, TaskView,
     limits::NAMED_TASKS,
     methods::{
         ArtifactRemove, ArtifactRemoveParams, ArtifactRemoveResult, SetPriorityParams, TaskCancel, TaskGet,
@@ -61,6 +61,18 @@ pub struct PriorityArgs {
 #[derive(Serialize)]
 struct Document {
     results: Vec<Changed>,
+    /// The removed files; None unless `--with-files` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<RemovedFiles>,
+}
+
+#[derive(Default, Serialize)]
+struct RemovedFiles {
+    removed: u64,
+    freed_bytes: u64,
+    kept: u64,
+    /// Why not all files were removed.
+    error: Option<ErrorBody>,
 }
 
 #[derive(Serialize)]
@@ -149,7 +161,7 @@ pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure
         confirm(&args.ids)?;
     }
     let digests = RefCell::new(Vec::new());
-    let exit = each(context, &args.ids, plainly, async |client, id| {
+    let (mut exit, results) = change_each(context, &args.ids, plainly, async |client, id| {
         let outputs = if args.with_files {
             client.call::<TaskGet>(&TaskIdParams { id }).await?.outputs
         } else {
@@ -160,25 +172,37 @@ pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure
         Ok(None)
     })
     .await?;
+    let mut files = None;
     if args.with_files {
-        let client = context.session().await?.client();
-        let digests = digests.into_inner();
-        let mut all = ArtifactRemoveResult::default();
-        for digests in digests.chunks(NAMED_TASKS) {
-            let params = ArtifactRemoveParams { digests: digests.to_vec() };
-            let ArtifactRemoveResult { removed, freed_bytes, kept } =
-                client.call::<ArtifactRemove>(&params).await?;
-            all.removed += removed;
-            all.freed_bytes += freed_bytes;
-            all.kept += kept;
+        let all = files.insert(RemovedFiles::default());
+        // The tasks are gone, so a failure must not hide the results.
+        if let Err(failure) = remove_files(context, &digests.into_inner(), all).await {
+            say(context, &failure);
+            exit = if exit == Exit::Done { failure.exit } else { exit };
+            all.error = Some(failure.error);
         }
         context.output.note(&removed(all));
     }
+    context.output.document(&Document { results, files })?;
     Ok(exit)
 }
 
+/// Removes artifacts from the daemon's store, and adds to `all` what was removed.
+async fn remove_files(context: &Context, digests: &[Digest], all: &mut RemovedFiles) -> Result<(), Failure> {
+    let client = context.session().await?.client();
+    for digests in digests.chunks(NAMED_TASKS) {
+        let params = ArtifactRemoveParams { digests: digests.to_vec() };
+        let ArtifactRemoveResult { removed, freed_bytes, kept } =
+            client.call::<ArtifactRemove>(&params).await?;
+        all.removed += removed;
+        all.freed_bytes += freed_bytes;
+        all.kept += kept;
+    }
+    Ok(())
+}
+
 /// Describes how many files were removed and how many were kept.
-fn removed(all: ArtifactRemoveResult) -> String {
+fn removed(all: &RemovedFiles) -> String {
     let files = if all.removed == 1 { "file" } else { "files" };
     let gone = format!("{} {files} removed, {}", all.removed, units::bytes(all.freed_bytes));
     match all.kept {
@@ -216,27 +240,44 @@ pub async fn priority(context: &Context, args: PriorityArgs) -> Result<Exit, Fai
     each(context, &[args.id], plainly, set).await
 }
 
-/// Changes the tasks one after another. A refusal does not stop the others, and the first one decides the exit code. A request is never repeated
-/// after a lost connection, because a second release might pay twice.
+/// Changes the tasks and prints the document of `--json`.
 async fn each(
     context: &Context,
     ids: &[TaskId],
     say: impl Fn(TaskId, Option<&TaskView>) -> String,
     change: impl AsyncFn(&Client, TaskId) -> Result<Option<TaskView>, ClientError>,
 ) -> Result<Exit, Failure> {
+    let (exit, results) = change_each(context, ids, say, change).await?;
+    context.output.document(&Document { results, files: None })?;
+    Ok(exit)
+}
+
+/// Prints an error that does not end the command.
+fn say(context: &Context, failure: &Failure) {
+    context.output.warn(&format!("error: {}", failure.error.message));
+    failure.error.hint.iter().for_each(|hint| context.output.warn(&format!("  hint: {hint}")));
+}
+
+/// Changes the tasks one after another. A refusal does not stop the others, and the first one decides the exit code. A request is never repeated
+/// after a lost connection, because a second release might pay twice.
+async fn change_each(
+    context: &Context,
+    ids: &[TaskId],
+    line: impl Fn(TaskId, Option<&TaskView>) -> String,
+    change: impl AsyncFn(&Client, TaskId) -> Result<Option<TaskView>, ClientError>,
+) -> Result<(Exit, Vec<Changed>), Failure> {
     let client = context.session().await?.client();
     let mut exit = Exit::Done;
     let mut results = Vec::with_capacity(ids.len());
     for &id in ids {
         match change(&client, id).await {
             Ok(task) => {
-                context.output.line(&say(id, task.as_ref()))?;
+                context.output.line(&line(id, task.as_ref()))?;
                 results.push(Changed { id, task, error: None });
             }
             Err(error) => {
                 let failure = Failure::from(error);
-                context.output.warn(&format!("error: {}", failure.error.message));
-                failure.error.hint.iter().for_each(|hint| context.output.warn(&format!("  hint: {hint}")));
+                say(context, &failure);
                 if exit == Exit::Done {
                     exit = failure.exit;
                 }
@@ -245,6 +286,5 @@ async fn each(
         }
     }
     context.note_version(&client);
-    context.output.document(&Document { results })?;
-    Ok(exit)
+    Ok((exit, results))
 }

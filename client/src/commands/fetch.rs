@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     naming::Destination,
     save::Existing,
+    signals::Interrupts,
     table, tasks,
 };
 
@@ -62,7 +63,15 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
             creatable::check_file(&path, existing)?;
         }
     }
-    let files = deliver(context, &session, &task, &destination, task.outputs.len(), existing).await?;
+    let files = deliver(
+        context,
+        &session,
+        &task,
+        (&destination, task.outputs.len()),
+        existing,
+        &mut Interrupts::listen(),
+    )
+    .await?;
     context.output.paths(&files)?;
     context.output.document(&Document { files: files.iter().map(|file| table::path(file)).collect() })?;
     Ok(Exit::Done)

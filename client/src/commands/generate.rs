@@ -144,8 +144,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         });
     }
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    let delivery = deliver(context, &session, &task, &destination, args.n as usize, existing);
-    let files = unless_interrupted(&mut interrupts, delivery).await?;
+    let delivery =
+        deliver(context, &session, &task, (&destination, args.n as usize), existing, &mut interrupts);
+    let files = delivery.await?;
     say_where_from(context, &session, &args, &task).await;
     if let Some(notes) = tasks::notes(&task) {
         context.output.warn(&notes);

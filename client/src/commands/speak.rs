@@ -124,8 +124,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         let is_held = task.state == TaskState::Held;
         return Err(if is_held { with_fetch(failure, task.id, &fetch) } else { failure });
     }
-    let delivery = deliver(context, &session, &task, &destination, 1, existing);
-    let files = unless_interrupted(&mut interrupts, delivery).await?;
+    let delivery = deliver(context, &session, &task, (&destination, 1), existing, &mut interrupts);
+    let files = delivery.await?;
     say_if_cached(context, &task);
     if let Some(notes) = tasks::notes(&task) {
         context.output.warn(&notes);

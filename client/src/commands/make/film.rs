@@ -26,7 +26,12 @@ use super::{
     watch::watch,
 };
 use crate::{
-    context::Context, exit::Exit, failure::Failure, signals::Interrupts, table, waiting::unless_interrupted,
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    signals::Interrupts,
+    table,
+    waiting::{deliver_unless_interrupted, unless_interrupted},
 };
 
 /// A story, and the stage at which to stop.
@@ -74,7 +79,7 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
         }));
     };
     let delivering = conclude(&session, work, &named, &task, &results, state, begun);
-    let run = unless_interrupted(&mut interrupts, delivering).await?;
+    let run = deliver_unless_interrupted(&mut interrupts, delivering, "the same command again").await?;
     finish(output, work.paths, &run)
 }
 

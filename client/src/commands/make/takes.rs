@@ -15,8 +15,13 @@ use super::{
     shot_flags::no_shot, stages::Stages, state::State, submit, summary::cost_words, watch::watch,
 };
 use crate::{
-    context::Context, exit::Exit, failure::Failure, output::Output, signals::Interrupts, table,
-    waiting::unless_interrupted,
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    signals::Interrupts,
+    table,
+    waiting::{deliver_unless_interrupted, unless_interrupted},
 };
 
 /// A take of a shot.
@@ -87,7 +92,8 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
         made.iter().map(|(take, picture)| (format!("{}-take-{}", take.shot, take.sample), picture)).collect();
     let own = media::own_paths(project, work.paths.directory());
     let delivering = deliver::deliver_pictures(&session, &named, work.paths, state, &own, args.force);
-    let (files, kept) = unless_interrupted(&mut interrupts, delivering).await?;
+    let (files, kept) =
+        deliver_unless_interrupted(&mut interrupts, delivering, "the same command again").await?;
     state.save(&work.paths.state)?;
     say(output, args, &made, &files, &kept, total(&costs).as_ref())?;
     failure.map_or(Ok(Exit::Done), Err)
