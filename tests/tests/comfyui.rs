@@ -195,6 +195,34 @@ fn a_server_without_a_websocket_is_polled() {
 }
 
 #[test]
+fn an_old_server_that_chooses_ids_and_interrupts_anything_interrupts_only_the_job_of_reel() {
+    let server = FakeComfyui::start();
+    server.be_old();
+    server.hold();
+    let other = server.submit_elsewhere("a job of another program");
+    assert_eq!(server.wait_until_held(), other);
+    let sandbox = comfy(&server, "", &[]);
+    let mut connection = sandbox.connect();
+    let mut cancel_when = |prompt: &str, is_ready: &dyn Fn(&str) -> bool| {
+        let id = submit(&mut connection, prompt);
+        let job = eventually("the job is submitted", || Some(server.posts_of(prompt).first()?.id.clone()));
+        assert!(job.starts_with("server-"), "{job}");
+        eventually("the job is where it shall be cancelled", || is_ready(&job).then_some(()));
+        connection.ok("task.cancel", json!({ "id": id }));
+        eventually("the job is gone", || (!server.queue().contains(&job)).then_some(()));
+        job
+    };
+    // Ours waits behind the other job, which nothing may interrupt.
+    cancel_when("a mill", &|job| server.queue().get(1).is_some_and(|second| second == job));
+    assert_eq!((server.queue(), server.interrupts()), (vec![other.clone()], Vec::new()));
+    server.release();
+    eventually("the other job is done", || server.has_done(&other).then_some(()));
+    server.hold();
+    let job = cancel_when("a barn", &|job| server.queue().first().is_some_and(|first| first == job));
+    assert_eq!(server.interrupts(), [job]);
+}
+
+#[test]
 fn a_cancelled_job_is_stopped_and_no_job_of_another_program_is() {
     let server = FakeComfyui::start();
     server.hold();

@@ -115,19 +115,29 @@ fn a_restarted_daemon_finds_the_job_and_submits_nothing() {
 
 #[test]
 fn files_of_a_job_are_found_after_the_server_has_forgotten_the_job() {
-    let server = FakeComfyui::start();
-    server.hold();
-    let sandbox = comfy(&server, "");
-    let id = submit(&mut sandbox.connect(), "a river");
-    let job = server.wait_until_held();
-    sandbox.kill();
-    server.release();
-    eventually("the job is done", || server.has_done(&job).then_some(()));
-    server.kill();
-    server.start_again();
-    sandbox.start();
-    assert_eq!(sandbox.connect().wait(id)["state"], "succeeded");
-    assert_eq!(server.posts().len(), 1, "the picture was on the disk of the server");
+    // An old server knows the job by an id of its own, by which the files are not named.
+    for is_old in [false, true] {
+        let server = FakeComfyui::start();
+        if is_old {
+            server.be_old();
+        }
+        server.hold();
+        let sandbox = comfy(&server, "");
+        let id = submit(&mut sandbox.connect(), "a river");
+        let job = server.wait_until_held();
+        eventually("the answer to the submission has arrived", || {
+            let message = sandbox.connect().task(id)["progress"]["message"].clone();
+            message.as_str().is_some_and(|message| !message.starts_with("submitting")).then_some(())
+        });
+        sandbox.kill();
+        server.release();
+        eventually("the job is done", || server.has_done(&job).then_some(()));
+        server.kill();
+        server.start_again();
+        sandbox.start();
+        assert_eq!(sandbox.connect().wait(id)["state"], "succeeded");
+        assert_eq!(server.posts().len(), 1, "the picture was on the disk of the server: {is_old}");
+    }
 }
 
 #[test]

@@ -30,8 +30,10 @@ use crate::{
     },
 };
 
-/// The field that identifies a job in the journal.
+/// The field of the journal with the id of a job at the server.
 const ID: &str = "prompt_id";
+/// The field of the journal with the id that was chosen here, if the server has chosen another one.
+const OWN_ID: &str = "own_id";
 /// How often one attempt submits a job that the server then does not have, such as after a restart of the server.
 const MOST_POSTS: u32 = 4;
 
@@ -83,8 +85,10 @@ impl Call {
 /// A job that the server has, or may have.
 #[derive(Debug, Clone)]
 pub(super) struct Ticket {
-    /// The id that was chosen here.
+    /// The id of the job at the server. It is the one that was chosen here, unless an old server has chosen another one.
     pub id: String,
+    /// The id that was chosen here. It is part of the names of the job's files, and names the websocket to which the server sends its progress.
+    pub own_id: String,
     pub submitted_at: Timestamp,
     /// Whether a person has allowed another submission if the server does not have this job.
     pub ask_if_gone: bool,
@@ -102,17 +106,23 @@ pub(super) struct Job {
 impl Ticket {
     /// Returns the prefix of all files of the job.
     pub fn prefix(&self) -> String {
-        format!("reel/{}", self.id)
+        format!("reel/{}", self.own_id)
     }
 
     /// Returns the job in the form of the journal.
     pub fn journaled(&self, provider: &str) -> RemoteJob {
-        RemoteJob::submitted(provider, JobFields::from([(ID.to_owned(), self.id.clone())]), self.submitted_at)
+        let mut fields = JobFields::from([(ID.to_owned(), self.id.clone())]);
+        if self.own_id != self.id {
+            fields.insert(OWN_ID.to_owned(), self.own_id.clone());
+        }
+        RemoteJob::submitted(provider, fields, self.submitted_at)
     }
 
     fn of_journal(job: &RemoteJob) -> Option<Self> {
         let RemoteJob::Submitted { fields, submitted_at, ask_if_gone, .. } = job else { return None };
-        Some(Self { id: fields.get(ID)?.clone(), submitted_at: *submitted_at, ask_if_gone: *ask_if_gone })
+        let id = fields.get(ID)?.clone();
+        let own_id = fields.get(OWN_ID).unwrap_or(&id).clone();
+        Some(Self { id, own_id, submitted_at: *submitted_at, ask_if_gone: *ask_if_gone })
     }
 }
 

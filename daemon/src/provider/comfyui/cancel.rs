@@ -37,7 +37,8 @@ impl ComfyProvider {
                     let _ = self.ask(Ask::post(&["queue"], &json!({ "delete": [ticket.id] })), || ()).await;
                 }
                 Ok(Place::Running) if interrupted.is_none_or(|at| at.elapsed() >= INTERRUPT_PAUSE) => {
-                    // Without the id the server would interrupt whatever runs.
+                    // Without the id, any server would interrupt whatever runs, and old ones do so in any case. So this follows directly on the answer
+                    // that the job runs. If it ends in between, an old server interrupts the job that has just begun.
                     let _ =
                         self.ask(Ask::post(&["interrupt"], &json!({ "prompt_id": ticket.id })), || ()).await;
                     interrupted = Some(Instant::now());

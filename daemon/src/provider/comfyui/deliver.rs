@@ -104,7 +104,7 @@ impl ComfyProvider {
     ) -> Option<Generated> {
         let file = |number: usize, extension: &str| OutFile {
             node: String::new(),
-            filename: format!("{}_{number:05}_.{extension}", ticket.id),
+            filename: format!("{}_{number:05}_.{extension}", ticket.own_id),
             subfolder: "reel".to_owned(),
             kind: "output".to_owned(),
         };

@@ -62,7 +62,7 @@ impl ComfyProvider {
         while failures < MOST_FAILURES {
             let connected = match first.take() {
                 Some(socket) => Ok(socket),
-                None => self.connect(&ticket.id).await,
+                None => self.connect(&ticket.own_id).await,
             };
             match connected {
                 Ok(socket) => {

@@ -59,7 +59,9 @@ impl ComfyProvider {
             // Any other failure before the workflow is sent says nothing about the server.
             _ => GenerateError::Failed(failure),
         })?;
-        let ticket = Ticket { id: new_id(), submitted_at: Timestamp::now(), ask_if_gone: false };
+        let id = new_id();
+        let ticket =
+            Ticket { id: id.clone(), own_id: id, submitted_at: Timestamp::now(), ask_if_gone: false };
         let graph = self
             .filled(call, model.as_deref(), &names, &ticket.prefix())
             .map_err(|why| GenerateError::Failed(self.no_place(&why)))?;
@@ -123,7 +125,8 @@ impl ComfyProvider {
                 {
                     call.left_out.replace(Some(refusal::words(&answer, graph)));
                 }
-                // A server that is too old for ids of its clients chooses one itself.
+                // A server that is too old for ids of its clients chooses one itself. It is journaled before anything else: after a crash before that, the
+                // job is found by the name of its file, or submitted again.
                 match answer.get("prompt_id").and_then(Value::as_str) {
                     Some(id) if id != ticket.id && !id.is_empty() => {
                         let ticket = Ticket { id: id.to_owned(), ..ticket.clone() };

@@ -73,6 +73,8 @@ struct Switches {
     lost_requests: usize,
     /// Whether requests for a websocket are refused.
     has_no_socket: bool,
+    /// Whether the server is as old ones are: it chooses the ids of jobs itself, and interrupts whatever runs.
+    is_old: bool,
 }
 
 /// The state of one life of the server.
@@ -150,6 +152,7 @@ impl FakeComfyui {
             lost_answers: 0,
             lost_requests: 0,
             has_no_socket: false,
+            is_old: false,
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let shared = Shared {
@@ -241,6 +244,11 @@ impl FakeComfyui {
     /// Answers websockets with 404 from now on.
     pub fn refuse_sockets(&self) {
         self.shared.switches().has_no_socket = true;
+    }
+
+    /// Makes the server choose the ids of jobs itself, and interrupt whatever runs, as old versions do.
+    pub fn be_old(&self) {
+        self.shared.switches().is_old = true;
     }
 
     /// Returns all workflows that were taken into the queue, oldest first.

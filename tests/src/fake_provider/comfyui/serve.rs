@@ -118,10 +118,11 @@ fn submit(shared: &Shared, request: &Request) -> Option<Response> {
     }
     let is_lost = switches.lost_answers > 0;
     switches.lost_answers = switches.lost_answers.saturating_sub(1);
+    let is_old = switches.is_old;
     drop(switches);
     let mut state = shared.state();
     let text = |name: &str| body[name].as_str().map(str::to_owned);
-    let id = text("prompt_id").unwrap_or_else(|| format!("server-{}", state.number));
+    let id = text("prompt_id").filter(|_| !is_old).unwrap_or_else(|| format!("server-{}", state.number));
     let client = text("client_id").unwrap_or_default();
     let number =
         enqueue(shared, &mut state, &id, &client, body["prompt"].clone(), body["extra_data"].clone());
@@ -161,9 +162,10 @@ fn delete(shared: &Shared, body: &Value) -> Response {
 
 /// Interrupts the running job if it has this id, or whatever runs if the body has no id. The answer is always 200.
 fn interrupt(shared: &Shared, body: &Value) -> Response {
+    let is_old = shared.switches().is_old;
     let mut state = shared.state();
     if let Some(running) = state.running.as_ref().map(|item| item.id.clone()) {
-        let wanted = body["prompt_id"].as_str().filter(|id| !id.is_empty());
+        let wanted = body["prompt_id"].as_str().filter(|id| !id.is_empty() && !is_old);
         if wanted.is_none_or(|wanted| wanted == running) {
             shared.disk().interrupts.push(running.clone());
             state.interrupted.insert(running);
