@@ -93,6 +93,27 @@ fn what_the_workflow_has_no_place_for_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_video_workflow_without_a_place_for_a_param_refuses_it_when_the_task_is_submitted() {
+    let server = FakeComfyui::start();
+    let no_place = WORKFLOW.replace("SaveImage", "SaveVideo");
+    let frames = no_place.replace("\"title\": \"Draw\"", "\"title\": \"reel:frames=steps\"");
+    for (workflow, params, words, remedy) in [
+        (&no_place, json!({ "duration_s": 4 }), "comfy makes nothing of duration_s", "reel:frames"),
+        (&no_place, json!({ "width": 320, "height": 240 }), "comfy makes nothing of width", "reel:PARAM"),
+        (&frames, json!({ "duration_s": 4 }), "comfy makes nothing of duration_s", "reel:PARAM"),
+    ] {
+        let sandbox = comfy(&server, Some(workflow), "video_workflow = \"mine.json\"");
+        let mut connection = sandbox.connect();
+        let mut params = params;
+        params["prompt"] = json!("waves");
+        let error = connection.err("task.submit", json!({ "kind": "video.generate", "params": params }));
+        assert!(error.data.code == "invalid_params" && error.message.contains(words), "{error:?}");
+        assert!(error.data.hint.as_deref().unwrap_or_default().contains(remedy), "{error:?}");
+    }
+    assert_eq!(server.posts().len(), 0);
+}
+
+#[test]
 fn a_job_that_fails_says_where_and_why() {
     let server = FakeComfyui::start();
     let sandbox = comfy(&server, Some(WORKFLOW), "");

@@ -127,8 +127,12 @@ pub struct ChatCapabilities {
 /// The videos that a provider can make. Requests with params that it would ignore are refused, because the video would not be the requested one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoCapabilities {
-    /// The params that it would ignore, of `image`, `last_image`, `fps`, `seed` and `extra`.
+    /// The params that it would ignore, of `image`, `last_image`, `duration_s`, `width`, `height`, `fps`, `seed` and `extra`.
     pub ignored: Vec<&'static str>,
+    /// What a user can do so that the provider does not ignore them, if anything.
+    pub remedy: Option<&'static str>,
+    /// Whether a duration can be requested only together with a frame rate.
+    pub duration_needs_fps: bool,
     /// The fields of the provider's request that are set from other params. `extra` must not contain them.
     pub own_fields: &'static [&'static str],
     /// The allowed widths and heights, in pixels.
@@ -139,6 +143,14 @@ pub struct VideoCapabilities {
 
 impl Default for VideoCapabilities {
     fn default() -> Self {
-        Self { ignored: Vec::new(), own_fields: &[], sides: 1..=u32::MAX, longest_s: None }
+        let (remedy, duration_needs_fps) = (None, false);
+        Self {
+            ignored: Vec::new(),
+            remedy,
+            duration_needs_fps,
+            own_fields: &[],
+            sides: 1..=u32::MAX,
+            longest_s: None,
+        }
     }
 }

@@ -69,24 +69,35 @@ impl ProviderWork for VideoParams {
     }
 
     fn fits(&self, provider: &ProviderProfile) -> Result<(), BadParams> {
-        let VideoCapabilities { ignored, own_fields, sides, longest_s } = &provider.video;
+        let VideoCapabilities { ignored, remedy, duration_needs_fps, own_fields, sides, longest_s } =
+            &provider.video;
         let name = &provider.name;
         let given = [
             ("image", self.image.is_some()),
             ("last_image", self.last_image.is_some()),
+            ("duration_s", self.duration_s.is_some()),
+            ("width", self.width.is_some()),
+            ("height", self.height.is_some()),
             ("fps", self.fps.is_some()),
             ("seed", self.seed.is_some()),
             ("extra", self.extra.is_some()),
         ];
         let is_ignored = |(field, is_given): &(&str, bool)| *is_given && ignored.contains(field);
         if let Some((field, _)) = given.into_iter().find(is_ignored) {
-            let hint = match field {
-                "image" | "last_image" | "extra" => "leave it out, or name another provider".to_owned(),
-                _ => {
+            let hint = match (remedy, field) {
+                (Some(remedy), _) => format!("leave it out, or name another provider; {remedy}"),
+                (None, "image" | "last_image" | "extra") => {
+                    "leave it out, or name another provider".to_owned()
+                }
+                (None, _) => {
                     format!("leave it out; where the server knows it, extra passes it on: {{\"{field}\": …}}")
                 }
             };
             return Err(BadParams::new(format!("{name} makes nothing of {field}"), hint));
+        }
+        if *duration_needs_fps && self.duration_s.is_some() && self.fps.is_none() {
+            let message = format!("{name} counts frames, so a duration needs fps");
+            return Err(BadParams::new(message, "give fps, or leave duration_s out"));
         }
         if let Some((width, height)) = self.size()
             && !(sides.contains(&width) && sides.contains(&height))
@@ -246,6 +257,8 @@ mod tests {
     fn a_provider_is_not_asked_for_what_it_would_ignore() {
         let video = VideoCapabilities {
             ignored: vec!["seed", "last_image"],
+            remedy: None,
+            duration_needs_fps: true,
             own_fields: &["seconds"],
             sides: 64..=1_920,
             longest_s: Some(20.0),
@@ -256,7 +269,8 @@ mod tests {
             (r#"{"prompt":"a","seed":7}"#.to_owned(), "studio makes nothing of seed"),
             (format!(r#"{{"prompt":"a","last_image":"{digest}"}}"#), "studio makes nothing of last_image"),
             (r#"{"prompt":"a","width":32,"height":64}"#.to_owned(), "sides are from 64 to 1920 pixels"),
-            (r#"{"prompt":"a","duration_s":21}"#.to_owned(), "21 s is longer than 20 s"),
+            (r#"{"prompt":"a","duration_s":2}"#.to_owned(), "a duration needs fps"),
+            (r#"{"prompt":"a","duration_s":21,"fps":24}"#.to_owned(), "21 s is longer than 20 s"),
             (r#"{"prompt":"a","extra":{"seconds":"9"}}"#.to_owned(), "extra.seconds is not passed on"),
         ] {
             let bad = checked(&json).unwrap().fits(&provider).unwrap_err();

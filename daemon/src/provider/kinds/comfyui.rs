@@ -25,7 +25,10 @@ const IMAGE_PARAMS: [(&str, &str); 7] = [
     ("mask", "mask"),
 ];
 /// Params of a video that a workflow has a place for or not.
-const VIDEO_PARAMS: [&str; 4] = ["image", "last_image", "fps", "seed"];
+const VIDEO_PARAMS: [&str; 6] = ["image", "last_image", "width", "height", "fps", "seed"];
+/// What a user can do so that a workflow takes a param.
+const REMEDY: &str =
+    "its workflow takes a param if a node has the title reel:PARAM, or reel:frames for duration_s";
 
 /// The kind `comfyui`, whose instances use a server of ComfyUI.
 #[derive(Debug)]
@@ -117,7 +120,21 @@ impl Kind for Comfyui {
         if workflow.own_names().next().is_none() {
             ignored.push("extra");
         }
-        VideoCapabilities { ignored, ..VideoCapabilities::default() }
+        let counts_frames = workflow.takes("frames") && !workflow.takes("duration_s");
+        if !counts_frames && !workflow.takes("duration_s") {
+            ignored.push("duration_s");
+        }
+        // A workflow that has its own frame rate needs none of the request.
+        let duration_needs_fps = counts_frames && workflow.number("fps").is_none();
+        if duration_needs_fps && ignored.contains(&"fps") {
+            ignored.push("duration_s");
+        }
+        VideoCapabilities {
+            ignored,
+            remedy: Some(REMEDY),
+            duration_needs_fps,
+            ..VideoCapabilities::default()
+        }
     }
 
     /// The workflows are part of the address: with another workflow the same request makes something else.
