@@ -52,7 +52,7 @@ class Reel:
         self.last_id = 0
         self.call("hello", client=name)
 
-    def call(self, method, on_event=lambda event: None, **params):
+    def call(self, method, on_event=lambda event: None, /, **params):
         """Sends a request and returns its result; events that come before it go to `on_event`."""
         self.last_id += 1
         request = {"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params}

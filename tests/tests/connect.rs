@@ -33,6 +33,11 @@ fn blocks(language: &str) -> Vec<String> {
     blocks
 }
 
+/// Returns the Python block of the page that contains this text.
+fn python(part: &str) -> String {
+    blocks("python").into_iter().find(|block| block.contains(part)).unwrap()
+}
+
 /// The programs on the page that take a prompt and a file name.
 #[derive(Debug, Clone, Copy)]
 enum Program {
@@ -186,7 +191,7 @@ fetch(reel, picture, "fetched.png")
 print(open("fetched.png", "rb").read() == open(picture["path"], "rb").read(), picture["size_bytes"] > 1 << 16)
 print(reel.call("daemon.status")["is_paused"])
 "#;
-    let text = format!("{}{tries}", blocks("python")[1]);
+    let text = format!("{}{tries}", python("def fetch("));
     let ran = process::run(&mut beside_connect_py(&sandbox, "fetch.py", &text));
     ran.expect_code(0);
     assert_eq!(ran.stdout, "True True\nFalse\n");
@@ -196,7 +201,7 @@ print(reel.call("daemon.status")["is_paused"])
 const SHOTS: [&str; 4] = ["harbour.png", "boats.png", "gulls.png", "voice.wav"];
 
 fn shots_py(sandbox: &Sandbox) -> Command {
-    beside_connect_py(sandbox, "shots.py", &blocks("python")[2])
+    beside_connect_py(sandbox, "shots.py", &python("def save_each("))
 }
 
 #[track_caller]
@@ -351,4 +356,132 @@ fn each_program_finds_the_daemon_by_its_lock_file() {
     command.env_remove("REEL_SOCKET").args(["-euc", &blocks("sh")[0]]);
     process::run(&mut command).expect_code(0);
     assert_saved(&sandbox);
+}
+
+/// Makes a program believe that an hour has passed once the file `an-hour-later` is in its directory: Node and Python load these files before the program.
+fn with_clock_that_jumps(sandbox: &Sandbox, command: &mut Command) {
+    let clocks = sandbox.root().join("clocks");
+    fs::create_dir_all(&clocks).unwrap();
+    fs::write(
+        clocks.join("sitecustomize.py"),
+        "import os, time\nreal = time.monotonic\ntime.monotonic = lambda: real() + 3600 * os.path.exists('an-hour-later')\n",
+    )
+    .unwrap();
+    fs::write(
+        clocks.join("clock.cjs"),
+        "const real = Date.now, { existsSync } = require('fs');\nDate.now = () => real() + (existsSync('an-hour-later') ? 3600e3 : 0);\n",
+    )
+    .unwrap();
+    let preload = format!("--require={}", clocks.join("clock.cjs").display());
+    command.env("PYTHONPATH", &clocks).env("NODE_OPTIONS", preload);
+}
+
+#[test]
+fn the_patience_of_each_script_begins_when_the_connection_is_lost_and_not_when_it_is_made() {
+    for program in programs().filter(|program| !matches!(program, Program::Rust)) {
+        let sandbox = Sandbox::started();
+        sandbox.connect().ok("queue.pause", json!({}));
+        let mut command = program.command(&sandbox, PROMPT);
+        with_clock_that_jumps(&sandbox, &mut command);
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("its task is accepted", || (task_count(&sandbox) == 1).then_some(()));
+        fs::write(sandbox.work().join("an-hour-later"), "").unwrap();
+        sandbox.kill();
+        sandbox.start();
+        let ran = process::finish(child);
+        ran.expect_code(0);
+        assert_eq!(without_size(&ran.stdout), without_size(&blocks("text")[0]), "{program:?}");
+    }
+}
+
+#[test]
+fn the_python_function_gives_up_when_no_daemon_comes_back_within_its_patience() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let tries = r#"
+import os, time
+from connect import *
+now = [1000.0]
+time.monotonic = lambda: now[0]
+def sleep(seconds):
+    now[0] += seconds
+time.sleep = sleep
+def work(reel):
+    now[0] += 3600
+    os.environ["REEL_SOCKET"] = "nobody-listens-here"
+    raise ConnectionError("the daemon is gone")
+try:
+    lasting("connect.py", work, patience=5)
+except ConnectionError as error:
+    print("reel daemon start" in str(error), round(now[0] - 4600))
+"#;
+    let ran = process::run(&mut beside_connect_py(&sandbox, "patience.py", tries));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, "True 5\n");
+}
+
+#[test]
+fn the_python_classes_send_params_with_any_name() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let tries = r#"
+print(reel.call("service.call", service="debug", method="noop")["state"])
+try:
+    reel.call("daemon.status", self=1, on_event=2)
+    print("ignored")
+except TypeError as error:
+    print(error)
+"#;
+    let connect = format!("from connect import *\nreel = Reel('connect.py', print){tries}");
+    let ran = process::run(&mut beside_connect_py(&sandbox, "names.py", &connect));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, "succeeded\nignored\n");
+    let picture = fs::read_to_string(root().join("examples/picture.py")).unwrap();
+    let definitions = picture.strip_suffix("\nmain()\n").unwrap();
+    let picture = format!("{definitions}\nreel = Reel('picture.py'){tries}");
+    let ran = process::run(&mut script(&sandbox, "python3", "picture.py", &picture));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, "succeeded\nignored\n");
+}
+
+#[test]
+fn the_python_line_that_starts_the_daemon_brings_a_stopped_one_back() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let line = python("subprocess.run(");
+    let page = &blocks("python")[0];
+    let wait = "            time.sleep(0.2)\n";
+    assert_eq!(page.matches(wait).count(), 1);
+    let started = page
+        .replace(wait, &format!("            {}\n{wait}", line.trim()))
+        .replace("import json, os,", "import json, os, subprocess,");
+    fs::write(sandbox.work().join("connect.py"), started).unwrap();
+    let tries = r#"
+import os, signal
+from connect import *
+is_first = True
+def work(reel):
+    global is_first
+    status = reel.call("daemon.status")
+    if is_first:
+        is_first = False
+        os.kill(status["pid"], signal.SIGKILL)
+        reel.call("task.wait", ids=[reel.call("task.submit", kind="debug.sleep", params={"ms": 60000})["id"]])
+    return status
+print(lasting("connect.py", work)["uptime_s"] >= 0)
+"#;
+    sandbox.start();
+    let mut command = script(&sandbox, "python3", "starts.py", tries);
+    let programs = process::binary("reel").parent().unwrap().to_owned();
+    let path = std::env::var("PATH").unwrap();
+    let ran = process::run(command.env("PATH", format!("{}:{path}", programs.display())));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, "True\n", "{ran:?}");
 }
