@@ -12,6 +12,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "callers write their params in place: `json!({ .. })`")]
 
 pub mod bench;
+pub mod connect_page;
 pub mod echo;
 pub mod fake_a1111;
 pub mod fake_ollama;

@@ -10,33 +10,17 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Stdio},
 };
 
-use reel_tests::{Sandbox, eventually, needs, process};
+use reel_tests::{
+    Sandbox,
+    connect_page::{blocks, root, script, task_count},
+    eventually, needs, process,
+};
 use serde_json::json;
 
 const PROMPT: &str = "a harbour at dawn";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// Returns the page's code blocks in this language, in their order.
-fn blocks(language: &str) -> Vec<String> {
-    let page = fs::read_to_string(root().join("docs/connect.md")).unwrap();
-    let fence = format!("\n```{language}\n");
-    let starts = page.split(&fence).skip(1);
-    let blocks: Vec<_> = starts.map(|rest| format!("{}\n", rest.split("\n```").next().unwrap())).collect();
-    assert!(!blocks.is_empty(), "the page has no block of {language}");
-    blocks
-}
-
-/// Returns the Python block of the page that contains this text.
-fn python(part: &str) -> String {
-    blocks("python").into_iter().find(|block| block.contains(part)).unwrap()
-}
 
 /// The programs on the page that take a prompt and a file name.
 #[derive(Debug, Clone, Copy)]
@@ -55,21 +39,6 @@ fn programs() -> impl Iterator<Item = Program> {
         Program::JavaScript => needs::program("node"),
         Program::Rust => true,
     })
-}
-
-/// Writes a program into the work directory of the sandbox. Returns the command that runs it.
-fn script(sandbox: &Sandbox, interpreter: &str, name: &str, text: &str) -> Command {
-    let path = sandbox.work().join(name);
-    fs::write(&path, text).unwrap();
-    let mut command = sandbox.command(interpreter);
-    command.arg(path);
-    command
-}
-
-/// Writes the Python program of the page, and beside it another one that imports it. Returns the command that runs the other one.
-fn beside_connect_py(sandbox: &Sandbox, name: &str, text: &str) -> Command {
-    fs::write(sandbox.work().join("connect.py"), &blocks("python")[0]).unwrap();
-    script(sandbox, "python3", name, text)
 }
 
 impl Program {
@@ -146,126 +115,6 @@ fn the_shell_script_does_the_same() {
     assert!(ran.stderr.contains(r#""event":"#), "no event was shown: {ran:?}");
     assert_saved(&sandbox);
     assert_eq!(sandbox.connect().ok("task.list", json!({}))["tasks"].as_array().unwrap().len(), 1);
-}
-
-#[test]
-fn the_python_program_waits_for_no_answer_to_a_line_that_cannot_be_read() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::started();
-    let tries = r#"
-import math
-from connect import *
-reel = Reel("connect.py", print)
-try:
-    reel.call("task.submit", kind="image.generate", params={"prompt": "a", "guidance": math.nan})
-except ValueError as error:
-    print("refused here:", type(error).__name__)
-reel.lines.write(b'{"jsonrpc":"2.0"\n')
-try:
-    reel.call("daemon.status")
-except Refused as error:
-    print("refused there:", error.code)
-"#;
-    let ran = process::run(&mut beside_connect_py(&sandbox, "unreadable.py", tries));
-    ran.expect_code(0);
-    assert_eq!(ran.stdout, "refused here: ValueError\nrefused there: parse_error\n");
-}
-
-#[test]
-fn the_python_function_fetches_a_picture_over_the_socket() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::started();
-    let tries = r#"
-from connect import *
-events = []
-params = {"prompt": "a harbour at dawn", "width": 2048, "height": 2048}
-picture = make({"kind": "image.generate", "request_id": "one", "params": params}, events.append)["outputs"][0]
-reel = Reel("connect.py", events.append)
-reel.call("events.subscribe", topics=["task"])
-reel.call("task.submit_batch", tasks=[{"kind": "debug.noop"}] * 100)
-fetch(reel, picture, "fetched.png")
-print(open("fetched.png", "rb").read() == open(picture["path"], "rb").read(), picture["size_bytes"] > 1 << 16)
-print(reel.call("daemon.status")["is_paused"])
-"#;
-    let text = format!("{}{tries}", python("def fetch("));
-    let ran = process::run(&mut beside_connect_py(&sandbox, "fetch.py", &text));
-    ran.expect_code(0);
-    assert_eq!(ran.stdout, "True True\nFalse\n");
-}
-
-/// The files that the page's program for many tasks saves.
-const SHOTS: [&str; 4] = ["harbour.png", "boats.png", "gulls.png", "voice.wav"];
-
-fn shots_py(sandbox: &Sandbox) -> Command {
-    beside_connect_py(sandbox, "shots.py", &python("def save_each("))
-}
-
-#[track_caller]
-fn assert_shots_are_saved(sandbox: &Sandbox, ran: &process::Ran) {
-    ran.expect_code(0);
-    for file in SHOTS {
-        assert!(ran.stdout.lines().any(|line| line.starts_with(&format!("{file}: "))), "{file}: {ran:?}");
-        let bytes = fs::read(sandbox.work().join(file)).unwrap();
-        assert!(bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"RIFF"), "{file}");
-    }
-}
-
-fn task_count(sandbox: &Sandbox) -> usize {
-    sandbox.connect().ok("task.list", json!({}))["tasks"].as_array().unwrap().len()
-}
-
-#[test]
-fn the_python_program_for_many_tasks_saves_each_and_makes_nothing_twice() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::started();
-    for _ in 0..2 {
-        assert_shots_are_saved(&sandbox, &process::run(&mut shots_py(&sandbox)));
-        assert_eq!(task_count(&sandbox), SHOTS.len());
-    }
-}
-
-#[test]
-fn the_python_program_for_many_tasks_tries_again_what_was_cancelled_and_reports_what_fails() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::started();
-    let mut connection = sandbox.connect();
-    connection.ok("queue.pause", json!({}));
-    let mut command = shots_py(&sandbox);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("all are accepted", || (task_count(&sandbox) == SHOTS.len()).then_some(()));
-    for task in connection.ok("task.list", json!({}))["tasks"].as_array().unwrap() {
-        connection.ok("task.cancel", json!({ "id": task["id"] }));
-    }
-    let ran = process::finish(child);
-    assert_eq!(ran.stderr.lines().filter(|line| line.contains("cancelled")).count(), SHOTS.len(), "{ran:?}");
-    assert!(!ran.stderr.contains("None") && ran.stdout.is_empty(), "{ran:?}");
-    connection.ok("queue.resume", json!({}));
-    assert_shots_are_saved(&sandbox, &process::run(&mut shots_py(&sandbox)));
-    assert_eq!(task_count(&sandbox), SHOTS.len());
-}
-
-#[test]
-fn the_python_program_for_many_tasks_survives_a_crash_of_the_daemon() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::started();
-    sandbox.connect().ok("queue.pause", json!({}));
-    let mut command = shots_py(&sandbox);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("all are accepted", || (task_count(&sandbox) == SHOTS.len()).then_some(()));
-    sandbox.kill();
-    sandbox.start();
-    assert_shots_are_saved(&sandbox, &process::finish(child));
-    assert_eq!(task_count(&sandbox), SHOTS.len());
 }
 
 #[test]
@@ -393,95 +242,4 @@ fn the_patience_of_each_script_begins_when_the_connection_is_lost_and_not_when_i
         ran.expect_code(0);
         assert_eq!(without_size(&ran.stdout), without_size(&blocks("text")[0]), "{program:?}");
     }
-}
-
-#[test]
-fn the_python_function_gives_up_when_no_daemon_comes_back_within_its_patience() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::started();
-    let tries = r#"
-import os, time
-from connect import *
-now = [1000.0]
-time.monotonic = lambda: now[0]
-def sleep(seconds):
-    now[0] += seconds
-time.sleep = sleep
-def work(reel):
-    now[0] += 3600
-    os.environ["REEL_SOCKET"] = "nobody-listens-here"
-    raise ConnectionError("the daemon is gone")
-try:
-    lasting("connect.py", work, patience=5)
-except ConnectionError as error:
-    print("reel daemon start" in str(error), round(now[0] - 4600))
-"#;
-    let ran = process::run(&mut beside_connect_py(&sandbox, "patience.py", tries));
-    ran.expect_code(0);
-    assert_eq!(ran.stdout, "True 5\n");
-}
-
-#[test]
-fn the_python_classes_send_params_with_any_name() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::started();
-    let tries = r#"
-print(reel.call("service.call", service="debug", method="noop")["state"])
-try:
-    reel.call("daemon.status", self=1, on_event=2)
-    print("ignored")
-except TypeError as error:
-    print(error)
-"#;
-    let connect = format!("from connect import *\nreel = Reel('connect.py', print){tries}");
-    let ran = process::run(&mut beside_connect_py(&sandbox, "names.py", &connect));
-    ran.expect_code(0);
-    assert_eq!(ran.stdout, "succeeded\nignored\n");
-    let picture = fs::read_to_string(root().join("examples/picture.py")).unwrap();
-    let definitions = picture.strip_suffix("\nmain()\n").unwrap();
-    let picture = format!("{definitions}\nreel = Reel('picture.py'){tries}");
-    let ran = process::run(&mut script(&sandbox, "python3", "picture.py", &picture));
-    ran.expect_code(0);
-    assert_eq!(ran.stdout, "succeeded\nignored\n");
-}
-
-#[test]
-fn the_python_line_that_starts_the_daemon_brings_a_stopped_one_back() {
-    if !needs::program("python3") {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    let line = python("subprocess.run(");
-    let page = &blocks("python")[0];
-    let wait = "            time.sleep(0.2)\n";
-    assert_eq!(page.matches(wait).count(), 1);
-    let started = page
-        .replace(wait, &format!("            {}\n{wait}", line.trim()))
-        .replace("import json, os,", "import json, os, subprocess,");
-    fs::write(sandbox.work().join("connect.py"), started).unwrap();
-    let tries = r#"
-import os, signal
-from connect import *
-is_first = True
-def work(reel):
-    global is_first
-    status = reel.call("daemon.status")
-    if is_first:
-        is_first = False
-        os.kill(status["pid"], signal.SIGKILL)
-        reel.call("task.wait", ids=[reel.call("task.submit", kind="debug.sleep", params={"ms": 60000})["id"]])
-    return status
-print(lasting("connect.py", work)["uptime_s"] >= 0)
-"#;
-    sandbox.start();
-    let mut command = script(&sandbox, "python3", "starts.py", tries);
-    let programs = process::binary("reel").parent().unwrap().to_owned();
-    let path = std::env::var("PATH").unwrap();
-    let ran = process::run(command.env("PATH", format!("{}:{path}", programs.display())));
-    ran.expect_code(0);
-    assert_eq!(ran.stdout, "True\n", "{ran:?}");
 }

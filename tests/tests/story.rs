@@ -83,6 +83,37 @@ fn voices_and_pictures_are_steps_and_a_second_run_takes_them_from_the_cache() {
 }
 
 #[test]
+fn drafts_are_reported_only_where_a_picture_or_a_voice_is_made() {
+    // Without programs nobody but `draft` speaks.
+    let sandbox = Sandbox::new().without_programs();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let mut output = |kind: &str, params: Value| {
+        let answer =
+            connection.ok("task.submit", json!({ "kind": kind, "params": params, "provider": "draft" }));
+        connection.wait(answer["id"].as_u64().unwrap())["outputs"][0]["digest"].clone()
+    };
+    let picture = output("image.generate", json!({ "prompt": "the sea", "width": 320, "height": 180 }));
+    let voice = output("voice.speak", json!({ "text": "The sea." }));
+    for (own, downgrades) in [
+        (json!({ "picture_file": picture, "voice_file": voice }), vec![]),
+        (json!({ "picture_file": picture }), vec!["draft_voices"]),
+        (json!({ "voice_file": voice }), vec!["draft_pictures"]),
+        (json!({}), vec!["draft_pictures", "draft_voices"]),
+    ] {
+        let mut project = project(&["The sea answered.", "Nobody asked it."]);
+        project["shots"][0].as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        // The second shot has nothing of its own, and is not requested.
+        let params = json!({ "project": project, "until": "pictures", "only": ["a1"] });
+        let id = submit(&mut connection, &params);
+        let done = connection.wait(id);
+        let told: Vec<_> =
+            report(&done)["downgrades"].as_array().unwrap().iter().map(|one| one["code"].clone()).collect();
+        assert_eq!(told, downgrades, "{own}");
+    }
+}
+
+#[test]
 fn a_failed_shot_is_named_and_is_the_only_one_made_next_time() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");

@@ -1,7 +1,9 @@
 //! Carries out one request: it parses the params to their type, calls the handler, and encodes the response.
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use reel_protocol::{ErrorCode, Method, RpcError, binary::Message, limits::LARGE_LINE_BYTES};
+use reel_protocol::{
+    ErrorCode, Method, RpcError, TaskSpec, binary::Message, limits::LARGE_LINE_BYTES, methods::ServiceCall,
+};
 use tracing::debug;
 
 use super::{
@@ -205,6 +207,14 @@ fn parse<M: Method>(params: &Params<'_>) -> Result<M::Params, RpcError> {
     {
         let message = format!("{} has no field {field}", M::NAME);
         return Err(RpcError::new(ErrorCode::InvalidParams, message).hint(format!("did you mean {near}?")));
+    }
+    // Who sends such a field to `service.call` relies on it, for example on a `request_id` that protects from a second payment.
+    if let Params::Json(text) = params
+        && M::NAME == ServiceCall::NAME
+        && let Some(field) = fields::of_another::<M::Params, TaskSpec>(text)
+    {
+        let message = format!("{} has no field {field}: it is a field of task.submit", M::NAME);
+        return Err(RpcError::new(ErrorCode::InvalidParams, message).hint("use task.submit and task.wait"));
     }
     params.read().map_err(|misfit| {
         let message = match misfit {

@@ -23,14 +23,37 @@ pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
 /// Returns a field of a JSON object that `T` does not read and that resembles one that it reads, with that one. Other unknown fields are ignored, because
 /// later versions may have them.
 pub(super) fn mistyped<'de, T: Deserialize<'de>>(object: &str) -> Option<(String, &'static str)> {
-    serde_json::Deserializer::from_str(object).deserialize_map(Mistyped(names::<T>())).ok()?
+    let known = names::<T>();
+    first_unknown(object, known, |field| {
+        nearest(field, known.iter().copied()).map(|near| (field.to_owned(), near))
+    })
+}
+
+/// Returns a field of a JSON object that `T` does not read and `Other` does.
+pub(super) fn of_another<'de, T: Deserialize<'de>, Other: Deserialize<'de>>(
+    object: &str,
+) -> Option<&'static str> {
+    let others = names::<Other>();
+    first_unknown(object, names::<T>(), |field| others.iter().copied().find(|other| *other == field))
+}
+
+/// Returns the first result of `pick` for the fields of a JSON object that are not among the known ones.
+fn first_unknown<R>(
+    object: &str,
+    known: &'static [&'static str],
+    pick: impl Fn(&str) -> Option<R>,
+) -> Option<R> {
+    serde_json::Deserializer::from_str(object).deserialize_map(Unknown { known, pick }).ok()?
 }
 
 /// Reads the fields of an object and keeps none but the one that it returns, because an object may have millions.
-struct Mistyped(&'static [&'static str]);
+struct Unknown<F> {
+    known: &'static [&'static str],
+    pick: F,
+}
 
-impl<'de> Visitor<'de> for Mistyped {
-    type Value = Option<(String, &'static str)>;
+impl<'de, R, F: Fn(&str) -> Option<R>> Visitor<'de> for Unknown<F> {
+    type Value = Option<R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -40,9 +63,9 @@ impl<'de> Visitor<'de> for Mistyped {
         let (mut found, mut unknown) = (None, 0);
         while let Some(field) = fields.next_key::<String>()? {
             fields.next_value::<IgnoredAny>()?;
-            if found.is_none() && unknown < MOST_UNKNOWN && !self.0.contains(&field.as_str()) {
+            if found.is_none() && unknown < MOST_UNKNOWN && !self.known.contains(&field.as_str()) {
                 unknown += 1;
-                found = nearest(&field, self.0.iter().copied()).map(|near| (field, near));
+                found = (self.pick)(&field);
             }
         }
         Ok(found)
@@ -78,7 +101,7 @@ impl<'de> Deserializer<'de> for &mut Probe {
 mod tests {
     use reel_protocol::{
         TaskSpec,
-        methods::{Empty, TaskIdParams, TaskWaitParams},
+        methods::{Empty, ServiceCallParams, TaskIdParams, TaskWaitParams},
     };
 
     use super::*;
@@ -102,6 +125,18 @@ mod tests {
             ("7", None),
         ] {
             assert_eq!(found(object).as_deref(), wanted, "{object}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_found() {
+        for (object, wanted) in [
+            (r#"{"service":"a","method":"b","request_id":"q"}"#, Some("request_id")),
+            (r#"{"later":1,"metadata":{}}"#, Some("metadata")),
+            (r#"{"service":"a","params":{"priority":1},"cache":"use"}"#, None),
+            ("7", None),
+        ] {
+            assert_eq!(of_another::<ServiceCallParams, TaskSpec>(object), wanted, "{object}");
         }
     }
 }

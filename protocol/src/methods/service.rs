@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CacheMode, Cost, JsonText, Seconds, Timestamp, WaitReason};
 
-/// The params of `service.call`. The result is a [`crate::TaskView`].
+/// The params of `service.call`. The result is a [`crate::TaskView`]. Fields that only `task.submit` has, such as `request_id`, are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceCallParams {

@@ -96,6 +96,16 @@ fn made_sheets(spec: &StorySpec, abilities: &Abilities) -> BTreeSet<String> {
     spec.project.made_sheets(&shots).into_iter().map(Subject::step).collect()
 }
 
+/// Whether a step makes the picture of this shot, if pictures are requested.
+fn needs_picture(spec: &StorySpec, shot: &Shot) -> bool {
+    is_selected(spec, &shot.id) && shot.picture_file.is_empty() && shot.clip_file.is_empty()
+}
+
+/// Whether a step makes the voice of this shot, if voices are requested.
+fn needs_voice(spec: &StorySpec, shot: &Shot) -> bool {
+    is_selected(spec, &shot.id) && shot.voice_file.is_empty() && shot.is_spoken()
+}
+
 fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Option<TaskError> {
     let OwnMedium { owner, field, text, media } = medium;
     let found = text.parse::<Digest>().ok().and_then(|digest| supplied.get(&digest));
@@ -147,7 +157,7 @@ async fn find_abilities(
         let picture = ImageParams { width: 512, height: 512, ..ImageParams::new("a picture") };
         let plan = plan(handles, "image.generate", &picture).await?;
         abilities.has_draft_pictures = plan.as_ref().is_none_or(is_draft);
-        if abilities.has_draft_pictures {
+        if abilities.has_draft_pictures && spec.project.shots.iter().any(|shot| needs_picture(spec, shot)) {
             told(
                 "draft_pictures",
                 "pictures are drafts: no provider of pictures is configured (reel providers add)",
@@ -161,7 +171,7 @@ async fn find_abilities(
         abilities.has_known_style =
             !video.style.is_empty() && self::plan(handles, "image.generate", &styled).await?.is_some();
     }
-    if until >= StoryStage::Voices && spec.project.shots.iter().any(Shot::is_spoken) {
+    if until >= StoryStage::Voices && spec.project.shots.iter().any(|shot| needs_voice(spec, shot)) {
         let plan = plan(handles, "voice.speak", &SpeechParams::new("a voice")).await?;
         abilities.has_draft_voices = plan.as_ref().is_none_or(is_draft);
         if abilities.has_draft_voices {
