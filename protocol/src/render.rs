@@ -61,6 +61,15 @@ pub struct FilmedVisual {
     /// end of the run. A picture does not need it.
     #[serde(default)]
     pub shot_frames: Option<u64>,
+    /// The number of frames at the beginning of the shot for which a clip stays at its first frame, such as while a title is shown; 0 if absent, and at
+    /// most an hour. A picture ignores it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub still_frames: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A subtitle that is drawn into frames.

@@ -214,6 +214,8 @@ fn flags_set_titles_and_a_change_renders_only_the_shots_that_show_them() {
         assert!(ran.expect_code(0).stderr.contains(words), "{words}: {}", ran.stderr);
         assert_eq!(steps_made(&tale.sandbox), steps, "{flags:?}");
     }
+    let long = "x".repeat(201);
+    assert!(tale.make(&["--title", &long]).expect_code(64).stderr.contains("201 characters"));
     for (wrong, told) in [
         ("title_s = 100", "title_s = 100 is not possible: use 0.5 to 60"),
         ("titel = \"A\"", "there is no field `titel`: did you mean `title`?"),
@@ -290,4 +292,36 @@ fn subtitle_styles_move_the_text_and_render_only_the_shots_that_show_it() {
     );
     let (made, _, _, bare_width) = shown(json!({ "subtitle_outline": "none" }));
     assert!(made == again && bare_width < boxed_width, "{bare_width} {boxed_width}");
+}
+
+#[test]
+fn a_short_clip_waits_at_its_first_frame_while_the_title_is_shown() {
+    if !can_film() {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    // Each frame is brighter than the one before.
+    let clip = sandbox.work().join("brighter.mp4");
+    let source = "color=black:s=320x180:r=30:d=2,geq=lum='40+N*3':cb=128:cr=128";
+    let arguments =
+        ["-v", "error", "-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", clip.to_str().unwrap()];
+    assert!(std::process::Command::new("ffmpeg").args(arguments).status().unwrap().success());
+    let clip = connection.ok("artifact.put", json!({ "path": clip }))["digest"].clone();
+    let mut project = json!({
+        "version": 1,
+        "video": { "size": "320x180", "title_s": 1.5 },
+        "shots": [{ "id": "a1", "text": "", "hold_s": 3.0, "clip_file": clip }],
+    });
+    let mut brightness = |title: &str| {
+        project["video"]["title"] = json!(title);
+        let (task, _) = make(&mut connection, &project, json!({}));
+        let shown = frames(&path_of(&task["outputs"][0]), &[1, 40, 70, 100], SIZE);
+        shown.iter().map(|frame| frame[0]).collect::<Vec<_>>()
+    };
+    let plain = brightness("");
+    assert!(plain[1] > plain[0] + 30 && plain[2] > plain[1] + 30, "{plain:?}");
+    let titled = brightness("The Lamp");
+    assert!(titled[1] < titled[0] + 8, "it does not move yet: {titled:?}");
+    assert!(titled[2] > titled[1] + 30 && titled[3] > titled[2] + 30, "it moves after the title: {titled:?}");
 }

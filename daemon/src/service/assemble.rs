@@ -7,7 +7,8 @@ use reel_story::timeline::PlacedShot;
 
 use super::{
     BadParams,
-    render::{check_format, check_style, check_titles},
+    render::check_format,
+    titles::{check_style, check_titles},
 };
 
 /// The kind of a task that assembles a film from a timeline.

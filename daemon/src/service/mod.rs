@@ -14,6 +14,7 @@ mod stats;
 mod story;
 mod storyboard;
 mod text;
+mod titles;
 mod translate;
 mod video;
 mod voice;

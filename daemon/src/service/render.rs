@@ -3,12 +3,16 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    AudioMixParams, BurntStyle, Digest, FilmFormat, FilmedVisual, JsonText, JsonTextError, RenderJoinParams,
+    AudioMixParams, Digest, FilmFormat, FilmedVisual, JsonText, JsonTextError, RenderJoinParams,
     RenderShotParams, RenderTransitionParams,
 };
 use serde::de::DeserializeOwned;
 
-use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
+use super::{
+    BadParams, ProviderWork, Service, Work,
+    key::KeyText,
+    titles::{check_style, check_titles},
+};
 use crate::domain::{CacheKey, Inputs, ProviderProfile, RenderRequest, RenderWork, ServiceRequest};
 
 /// The service whose providers carry out both `render` and `audio`.
@@ -26,11 +30,6 @@ const MOST_PARTS: usize = 4_000;
 /// The most subtitles of a shot, and the most bytes of one.
 const MOST_CUES: usize = 500;
 const CUE_BYTES: usize = 2_000;
-/// The most titles of a shot, and the most bytes of each of their texts.
-const MOST_TITLES: usize = 100;
-const TITLE_BYTES: usize = 1_000;
-/// The smallest height of a line of subtitles, in pixels.
-const LEAST_SIZE: u32 = 8;
 /// Free bytes that the store must have for a result.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 /// The version of the cache key. Raise it when the meaning of what [`ProviderWork::key`] hashes changes.
@@ -188,7 +187,7 @@ fn checked_shot(params: RenderShotParams) -> Result<RenderShotParams, BadParams>
     let RenderShotParams { format, show, frames, subtitles, subtitle_style, titles } = &params;
     check_format(format)?;
     check_frames("show", show.first_frame, *frames, format)?;
-    check_fit(show, *frames)?;
+    check_fit(show, *frames, format)?;
     check_style(subtitle_style.as_ref(), format)?;
     if subtitles.len() > MOST_CUES {
         let message = format!("a shot with {} subtitles has more than {MOST_CUES}", subtitles.len());
@@ -212,48 +211,12 @@ fn checked_shot(params: RenderShotParams) -> Result<RenderShotParams, BadParams>
     Ok(params)
 }
 
-/// Checks the appearance of subtitles.
-pub(super) fn check_style(style: Option<&BurntStyle>, format: &FilmFormat) -> Result<(), BadParams> {
-    let most = (format.height / 10).max(LEAST_SIZE);
-    match style.and_then(|style| style.size).filter(|size| !(LEAST_SIZE..=most).contains(size)) {
-        Some(size) => Err(BadParams::new(
-            format!("subtitle_style.size {size} is not from {LEAST_SIZE} to {most} pixels"),
-            "leave it out for the usual size",
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Checks the texts of a shot's titles.
-pub(super) fn check_titles<'a>(
-    whose: &str,
-    titles: impl ExactSizeIterator<Item = [&'a Option<String>; 2]>,
-) -> Result<(), BadParams> {
-    if titles.len() > MOST_TITLES {
-        let message = format!("{whose} has {} titles, and {MOST_TITLES} are possible", titles.len());
-        return Err(BadParams::new(message, "split the shot"));
-    }
-    for texts in titles {
-        let mut texts = texts.into_iter().flatten().peekable();
-        if texts.peek().is_none() {
-            return Err(BadParams::new(
-                format!("{whose} has a title without a text"),
-                "set title or chapter",
-            ));
-        }
-        if let Some(text) = texts.find(|text| text.len() > TITLE_BYTES || text.trim().is_empty()) {
-            let message = format!("{whose} has a title of {} bytes", text.len());
-            return Err(BadParams::new(
-                message,
-                format!("a title has a letter, and {TITLE_BYTES} bytes at the most"),
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// Checks that the frames are within the shot, if its length is given: a clip is fitted to its whole shot.
-fn check_fit(show: &FilmedVisual, frames: u64) -> Result<(), BadParams> {
+fn check_fit(show: &FilmedVisual, frames: u64, format: &FilmFormat) -> Result<(), BadParams> {
+    if show.still_frames > LONGEST_S * u64::from(format.fps) {
+        let message = format!("still_frames {} are more than an hour", show.still_frames);
+        return Err(BadParams::new(message, "they are frames at the beginning of the shot"));
+    }
     match show.shot_frames {
         Some(all) if show.first_frame + frames > all => {
             let message = format!(
@@ -275,7 +238,7 @@ fn checked_transition(params: RenderTransitionParams) -> Result<RenderTransition
     check_format(format)?;
     for (what, show) in [("from", from), ("to", to)] {
         check_frames(what, show.first_frame, *frames, format)?;
-        check_fit(show, *frames)?;
+        check_fit(show, *frames, format)?;
     }
     Ok(params)
 }
@@ -363,6 +326,14 @@ mod tests {
                 "shot",
                 shot(fine, r#""frames":5,"subtitle_style":{"size":37}"#),
                 "subtitle_style.size 37 is not from 8 to 18",
+            ),
+            (
+                &Render,
+                "shot",
+                format!(
+                    r#"{{"format":{{{fine}}},"show":{{"visual":"{digest}","still_frames":200000}},"frames":5}}"#
+                ),
+                "still_frames 200000",
             ),
             (
                 &Render,

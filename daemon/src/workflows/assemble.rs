@@ -60,6 +60,7 @@ impl Assembly {
                     visual: visual.digest,
                     camera: shot.camera,
                     is_clip: visual.media_type.starts_with("video/"),
+                    still_frames: 0,
                 }),
                 placed: placed.clone(),
                 is_exact: true,

@@ -54,6 +54,8 @@ pub(super) struct Shown {
     pub camera: CameraMove,
     /// Whether it is a clip. A clip is fitted to the length of its shot.
     pub is_clip: bool,
+    /// The number of frames for which a clip stays at its first frame.
+    pub still_frames: u64,
 }
 
 /// Converts samples of the film to frames of a shot that starts at a sample: the first frame, and at least one frame in all.
@@ -66,7 +68,13 @@ pub(super) fn frames_of(samples: &Range<u64>, shot_start: u64, fps: u32) -> (u64
 impl FilmShot {
     fn from(&self, shown: Shown, first_frame: u64) -> FilmedVisual {
         let shot_frames = shown.is_clip.then_some(self.placed.drawn_frames);
-        FilmedVisual { visual: shown.visual, camera: shown.camera, first_frame, shot_frames }
+        FilmedVisual {
+            visual: shown.visual,
+            camera: shown.camera,
+            first_frame,
+            shot_frames,
+            still_frames: shown.still_frames,
+        }
     }
 
     /// Returns the frames of the shot that a dissolve uses. None if the shot has nothing to show yet, or if it is a clip whose shot has no final

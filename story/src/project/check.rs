@@ -9,7 +9,7 @@ use super::{
 use crate::nearest::nearest;
 
 /// The most characters of a text that is shown over a shot.
-const MOST_TITLE_CHARACTERS: usize = 200;
+pub const MOST_TITLE_CHARACTERS: usize = 200;
 
 /// One element of the path to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ mod shot_settings;
 mod titles;
 
 pub use self::{
+    check::MOST_TITLE_CHARACTERS,
     file::{ProjectFile, Resplit, TextChange},
     model::{
         Character, FrameSize, NARRATOR, Place, Project, Scene, Shot, ShotTransition, StoryFile, Subtitles,

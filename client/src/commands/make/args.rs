@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use reel_protocol::{StoryPart, StoryRedo, StoryStage};
-use reel_story::project::{self, FrameSize, Setting, Subtitles};
+use reel_story::project::{self, FrameSize, MOST_TITLE_CHARACTERS, Setting, Subtitles};
 
 /// Most takes of a shot in one run. Each is paid for.
 const MOST_TAKES: u64 = 16;
@@ -72,10 +72,10 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "burn|track|srt|none", hide_possible_values = true)]
     pub subtitles: Option<SubtitleForm>,
     /// The film's title, shown over the first shot before its narration.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = title)]
     pub title: Option<String>,
     /// A text at the end of the film, shown over the last shot after its narration.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = title)]
     pub end_card: Option<String>,
     /// Whether the title of each scene is shown over its first shot [default: false].
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -216,6 +216,17 @@ fn speaker(text: &str) -> Result<(String, String), String> {
             Ok((name.trim().to_owned(), voice.trim().to_owned()))
         }
         _ => Err("a speaker is NAME=VOICE, such as giant=en-2".to_owned()),
+    }
+}
+
+fn title(text: &str) -> Result<String, String> {
+    let count = text.chars().count();
+    if count <= MOST_TITLE_CHARACTERS {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{count} characters are too many to be read over a shot: use {MOST_TITLE_CHARACTERS} at most"
+        ))
     }
 }
 

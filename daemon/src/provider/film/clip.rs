@@ -224,13 +224,15 @@ async fn fit(
 /// Returns the filters that fit a clip of this length to its shot and cut the run of frames out of it.
 fn fitting(length_s: f64, show: FilmedVisual, format: FilmFormat, frames: u64) -> String {
     let FilmFormat { width, height, fps } = format;
-    let wanted_s = show.shot_frames.unwrap_or(show.first_frame + frames) as f64 / f64::from(fps);
+    let still = show.still_frames;
+    let moving = show.shot_frames.unwrap_or(show.first_frame + frames).saturating_sub(still);
+    let wanted_s = moving as f64 / f64::from(fps);
     let slower = (wanted_s / length_s).clamp(1.0, SLOWEST);
     let (first, last) = (show.first_frame, show.first_frame + frames);
     format!(
         "setpts=PTS*{slower:.6},fps={fps}:round=near,\
          scale={width}:{height}:force_original_aspect_ratio=increase:force_divisible_by=2:out_color_matrix=bt709:out_range=tv,\
-         crop={width}:{height},setsar=1,format=yuv420p,tpad=stop=-1:stop_mode=clone,\
+         crop={width}:{height},setsar=1,format=yuv420p,tpad=start={still}:start_mode=clone:stop=-1:stop_mode=clone,\
          trim=start_frame={first}:end_frame={last},setpts=PTS-STARTPTS"
     )
 }

@@ -4,14 +4,14 @@ use std::ops::RangeInclusive;
 
 use reel_protocol::{
     AudioMixParams, BurntOutline, BurntPosition, BurntStyle, CameraMove, FilmFormat, ImageParams, JsonText,
-    Music, PlacedVoice, SpeechParams, StoryPart, StoryStage, SubtitleTrack, VideoParams,
+    Music, Output, PlacedVoice, SpeechParams, StoryPart, StoryStage, SubtitleTrack, VideoParams,
 };
 use reel_story::{
     SubtitleOutline, SubtitlePosition, SubtitleSize,
     camera::Camera,
     project::{Project, Shot, Subtitles, Video},
     srt,
-    timeline::PlacedShot,
+    timeline::{PlacedShot, SAMPLE_RATE},
 };
 use serde::Serialize;
 
@@ -175,7 +175,7 @@ impl Story {
         let film_shot =
             |(index, (shot, (placed, is_exact))): (usize, (&Shot, (&PlacedShot, &bool)))| FilmShot {
                 id: shot.id.clone(),
-                shown: shown(shot, &self.visual(shot, ends)),
+                shown: shown(shot, &self.visual(shot, ends), placed, format.fps),
                 placed: placed.clone(),
                 is_exact: *is_exact,
                 cues: if is_known(&format!("render/{}", shot.id)) {
@@ -244,13 +244,23 @@ fn subtitle_style(video: &Video) -> Option<BurntStyle> {
 }
 
 /// Returns the picture or clip for the frames of a shot. None if it does not exist yet.
-fn shown(shot: &Shot, visual: &Visual<'_>) -> Option<Shown> {
+fn shown(shot: &Shot, visual: &Visual<'_>, placed: &PlacedShot, fps: u32) -> Option<Shown> {
     let (output, is_clip) = match visual {
         Visual::Picture(output) => (output, false),
         Visual::Clip(output) => (output, true),
         Visual::Pending | Visual::Missing => return None,
     };
-    Some(Shown { visual: output.digest, camera: camera_move(shot.camera), is_clip })
+    let still_frames = if is_clip { still_frames(output, placed, fps) } else { 0 };
+    Some(Shown { visual: output.digest, camera: camera_move(shot.camera), is_clip, still_frames })
+}
+
+/// Returns the number of frames for which a clip stays at its first frame: while a title is shown, as far as the clip is too short for the shot. A
+/// clip is generated without time for titles, and would otherwise stand still during the narration.
+fn still_frames(clip: &Output, placed: &PlacedShot, fps: u32) -> u64 {
+    let Some(seconds) = clip.duration_s else { return 0 };
+    let lacking = placed.drawn_frames.saturating_sub((seconds * f64::from(fps)).round() as u64);
+    let title = (placed.title.end - placed.title.start) * u64::from(fps) / u64::from(SAMPLE_RATE);
+    title.min(lacking)
 }
 
 const fn camera_move(camera: Camera) -> CameraMove {
