@@ -44,6 +44,19 @@ fn a_short_clip_with_sound_fills_its_shot_and_leaves_the_narration() {
     assert_eq!(json!(made.frames), moving["frames"]);
     assert!(samples(&tale.path("story.mp4")) == sound, "the sound of the clip is not in the film");
     assert!((made.video_s - made.audio_s).abs() < 0.05, "{made:?}");
+    // Nothing is left to make, and the dry run says so. After a change, it says what.
+    let dry = || tale.make(&["--dry-run", "--json"]).expect_code(0).json();
+    let planned = dry();
+    assert_eq!(planned["frames"], moving["frames"], "{planned}");
+    let prices = &planned["prices"];
+    let cached = ["voices", "pictures", "clips"].map(|part| prices[part]["cached"].as_u64().unwrap());
+    assert_eq!((cached, &prices["rendered"]), ([4, 4, 1], &json!(0)), "{planned}");
+    tale.set("a2", "subtitle = \"Other words.\"");
+    let prices = dry()["prices"].clone();
+    assert_eq!((&prices["clips"]["cached"], &prices["rendered"]), (&json!(1), &json!(1)), "{prices}");
+    tale.set("a3", "speak = \"A much longer text, which takes longer to speak than it took before.\"");
+    let prices = dry()["prices"].clone();
+    assert_eq!((&prices["voices"]["cached"], &prices["rendered"]), (&json!(3), &json!(2)), "{prices}");
 }
 
 #[test]

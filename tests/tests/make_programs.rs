@@ -33,7 +33,7 @@ fn programs_that_are_installed_later_are_found_without_a_restart() {
     let tale = Tale::new(sandbox.with_variable("PATH", directory.display().to_string()));
     let ran = tale.make(&[]);
     ran.expect_code(78);
-    assert!(ran.stderr.contains("silence in place of voices"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the voices will be silence"), "{}", ran.stderr);
     assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
     programs(&directory, &["espeak-ng"]);
     let ran = tale.make(&["--json"]);

@@ -15,35 +15,16 @@ use super::{
     args::Stage,
     deliver::sheet_stem,
     downgrades::say_downgrades,
-    outline::{Outline, count},
+    outline::Outline,
     pack::existing,
-    state::digest_of,
+    prices::Prices,
+    stale::has_known_frames,
+    state::{State, digest_of},
     story_paths::StoryPaths,
     storyboard::Storyboard,
     submit,
 };
-use crate::{
-    context::Context,
-    dry_run::{self, Summary, price_words},
-    exit::Exit,
-    failure::Failure,
-    naming,
-};
-
-/// The summaries of the steps of a story, by what they make.
-#[derive(Debug, Default, Serialize)]
-struct Prices {
-    voices: Summary,
-    pictures: Summary,
-    /// The sheets of characters and places.
-    sheets: Summary,
-    /// The clips. A clip depends on its picture, so it is unknown which of them the cache has.
-    clips: Summary,
-    /// Steps that no provider can carry out, such as `a3: picture: …`.
-    refused: Vec<String>,
-    /// Number of steps that this computer renders: the shots.
-    rendered: usize,
-}
+use crate::{context::Context, dry_run, exit::Exit, failure::Failure, naming};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -73,6 +54,7 @@ pub async fn run(
     args: &Args,
     paths: &StoryPaths,
     storyboard: &Storyboard,
+    state: &State,
     outline: &Outline<'_>,
 ) -> Result<Exit, Failure> {
     let output = context.output;
@@ -80,7 +62,7 @@ pub async fn run(
         Ok(session) => {
             submit::params(args, &storyboard.project, args.until).and_then(|params| submit::fits(&params))?;
             say_downgrades(output, &session, &storyboard.project, args.until).await?;
-            Some(prices(&session, args, paths, storyboard, outline).await?)
+            Some(prices(&session, args, paths, (storyboard, state), outline).await?)
         }
         // The outline needs no daemon, so it is printed without prices.
         Err(failure) if failure.error.code == "no_daemon" => None,
@@ -102,7 +84,7 @@ async fn prices(
     session: &Session,
     args: &Args,
     paths: &StoryPaths,
-    storyboard: &Storyboard,
+    (storyboard, state): (&Storyboard, &State),
     outline: &Outline<'_>,
 ) -> Result<Prices, Failure> {
     let project = &storyboard.project;
@@ -120,74 +102,54 @@ async fn prices(
         }
     }
     let is_selected = |shot: &&Shot| args.only.is_empty() || args.only.contains(&shot.id);
-    let lengths = outline.clip_seconds();
-    for (shot, duration_s) in project.shots.iter().zip(lengths).filter(|(shot, _)| is_selected(shot)) {
+    // The digests of pictures that an earlier run made and that are not made again.
+    let mut pictures = BTreeMap::new();
+    for shot in project.shots.iter().filter(is_selected) {
         if shot.voice_file.is_empty() && shot.is_spoken() {
             prices.add(session, shot, "voice", &setting.voice(shot)?).await?;
         }
         if until == Some(Stage::Voices) || !shot.clip_file.is_empty() {
             continue;
         }
-        if shot.picture_file.is_empty() {
-            prices.add(session, shot, "picture", &setting.picture(shot)?).await?;
-        }
-        if shot.clip && until != Some(Stage::Pictures) {
-            prices.add(session, shot, "clip", &setting.clip(shot, *duration_s)?).await?;
-        }
+        let record = state.shots.get(&shot.id).and_then(|record| record.picture.as_ref()?.digest);
+        let digest = if shot.picture_file.is_empty() {
+            let is_cached = prices.add(session, shot, "picture", &setting.picture(shot)?).await?;
+            record.filter(|_| is_cached)
+        } else {
+            digest_of(&paths.directory().join(&shot.picture_file))
+        };
+        pictures.extend(digest.map(|digest| (shot.id.as_str(), digest)));
     }
-    if until.is_none() && args.only.is_empty() {
-        prices.rendered = project.shots.len();
+    for (index, (shot, duration_s)) in project.shots.iter().zip(outline.clip_seconds()).enumerate() {
+        let has_clip = shot.clip && shot.clip_file.is_empty();
+        let mut has_same_visual = has_same_visual(shot, &pictures, state, paths);
+        if has_clip && is_selected(&shot) && (until.is_none() || until == Some(Stage::Clips)) {
+            let spec = setting.clip(index, *duration_s, &pictures)?;
+            has_same_visual &= prices.add(session, shot, "clip", &spec).await?;
+        }
+        if until.is_none() && args.only.is_empty() {
+            let record = state.shots.get(&shot.id);
+            let is_known = |record| has_known_frames(project, shot, record, has_same_visual);
+            prices.rendered += usize::from(!record.is_some_and(is_known));
+        }
     }
     Ok(prices)
 }
 
-impl Prices {
-    async fn add(
-        &mut self,
-        session: &Session,
-        shot: &Shot,
-        stage: &str,
-        spec: &TaskSpec,
-    ) -> Result<(), Failure> {
-        let summary = match stage {
-            "voice" => &mut self.voices,
-            "picture" => &mut self.pictures,
-            _ => &mut self.clips,
-        };
-        match dry_run::ask(session, spec).await {
-            Ok(result) => summary.add(&result),
-            Err(failure) if failure.exit == Exit::BadData || failure.exit == Exit::Config => {
-                self.refused.push(format!("{}: {stage}: {}", shot.id, failure.error.message));
-            }
-            Err(failure) => return Err(failure),
-        }
-        Ok(())
+/// Whether the picture or own clip of a shot is the one that an earlier run rendered.
+fn has_same_visual(
+    shot: &Shot,
+    pictures: &BTreeMap<&str, Digest>,
+    state: &State,
+    paths: &StoryPaths,
+) -> bool {
+    let Some(record) = state.shots.get(&shot.id) else { return false };
+    if shot.clip_file.is_empty() {
+        let former = record.picture.as_ref().and_then(|picture| picture.digest);
+        return former.is_some() && former.as_ref() == pictures.get(shot.id.as_str());
     }
-
-    /// Returns one line for each kind of step, such as `voices: 3 from the cache, 25 by espeak-ng; for nothing`, and the total.
-    fn lines(&self) -> Vec<String> {
-        let named = [
-            ("voices", &self.voices),
-            ("sheets of characters and places", &self.sheets),
-            ("pictures", &self.pictures),
-            ("clips", &self.clips),
-        ];
-        let mut lines: Vec<String> = named
-            .iter()
-            .filter(|(_, summary)| summary.requests > 0)
-            .map(|(name, summary)| format!("{name}: {}", summary.parts()))
-            .collect();
-        if self.rendered > 0 {
-            lines.push(format!("{} to render on this computer", count(self.rendered, "shot")));
-        }
-        lines.extend(self.refused.iter().map(|refused| format!("no provider can make {refused}")));
-        let mut total = Summary::default();
-        for (_, summary) in named {
-            total.merge(summary);
-        }
-        lines.push(format!("together: {}", price_words(&total)));
-        lines
-    }
+    let former = record.clip.as_ref().and_then(|clip| clip.digest);
+    former.is_some() && former == digest_of(&paths.directory().join(&shot.clip_file))
 }
 
 impl<'a> Setting<'a> {
@@ -289,18 +251,29 @@ impl<'a> Setting<'a> {
         spec("image.generate", &params)
     }
 
-    fn clip(&self, shot: &Shot, duration_s: f64) -> Result<TaskSpec, Failure> {
+    /// Returns the request for a clip. If its pictures are not made yet, others stand for them, and the cache is not asked.
+    fn clip(
+        &self,
+        index: usize,
+        duration_s: f64,
+        pictures: &BTreeMap<&str, Digest>,
+    ) -> Result<TaskSpec, Failure> {
+        let Some(shot) = self.project.shots.get(index) else { return Ok(TaskSpec::default()) };
+        let digest = |shot: &Shot| pictures.get(shot.id.as_str()).copied();
+        let last = self.project.last_picture(index);
+        let is_known = digest(shot).is_some() && last.is_none_or(|last| digest(last).is_some());
+        let unknown = Digest::from_bytes([0; 32]);
         let prompt = self.project.picture_prompt(shot, !self.has_known_style);
         let motion = if shot.motion.trim().is_empty() { prompt } else { shot.motion.clone() };
-        let index = self.project.shots.iter().position(|one| one.id == shot.id);
-        let last = index.and_then(|index| self.project.last_picture(index));
         let params = VideoParams {
+            image: Some(digest(shot).unwrap_or(unknown)),
+            last_image: last.map(|last| digest(last).unwrap_or(unknown)),
             duration_s: Some(duration_s.ceil()),
-            // The picture may not be made yet, and nothing is submitted.
-            last_image: last.map(|_| Digest::from_bytes([0; 32])),
+            sample: sample(shot),
             ..VideoParams::new(motion)
         };
-        Ok(TaskSpec { cache: CacheMode::Off, ..spec("video.generate", &params)? })
+        let cache = if is_known { self.cache(shot, StoryPart::Clip) } else { CacheMode::Off };
+        Ok(TaskSpec { cache, ..spec("video.generate", &params)? })
     }
 }
 

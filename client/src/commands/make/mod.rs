@@ -4,7 +4,7 @@
 //!   names of styles, voices and speakers.
 //! - The shots: `direct` has a language model make the storyboard, for which `cast_voices` chooses voices, `storyboard` reads the project file or makes it from the story, and `outline` prints
 //!   it. `story_paths` derives the paths of a story's files, and `read_file` reads them.
-//! - The task: `dry_run` says what it would take, `downgrades` warns about worse results, `media` copies own files into the daemon's store, `submit`
+//! - The task: `dry_run` says what it would take with its `prices`, `downgrades` warns about worse results, `media` copies own files into the daemon's store, `submit`
 //!   submits it, and `film` takes it from there to the end. `watch` follows it and shows its progress on a `screen`, which `stages` counts for. `takes`
 //!   makes several pictures of a shot to choose from.
 //! - The results: `report` reads them, `deliver` writes them next to the story, `gone` removes the copies of removed shots, and `held` cancels steps
@@ -27,6 +27,7 @@ mod names;
 mod outline;
 mod pack;
 mod page;
+mod prices;
 mod read_file;
 mod redo;
 mod report;
@@ -88,8 +89,8 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     args.budget = args.budget.map(|budget| (budget - state.storyboard_usd).max(0.0));
     if args.dry_run {
         say_story(output, &storyboard, &paths);
-        let outline = Outline::of(&storyboard, &paths, false)?;
-        return dry_run::run(context, &args, &paths, &storyboard, &outline).await;
+        let outline = Outline::of(&storyboard, &paths, &state, false)?;
+        return dry_run::run(context, &args, &paths, &storyboard, &state, &outline).await;
     }
     if until.is_none() && args.only.is_empty() && args.takes.is_empty() {
         let has_subtitles = !storyboard.project.video.subtitles.is_empty();
@@ -113,7 +114,7 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
         if args.review {
             return review(output, &storyboard, &paths, &mut state, is_written);
         }
-        return show(output, &storyboard, &paths, is_written);
+        return show(output, &storyboard, &paths, &state, is_written);
     }
     deliver::check_copies(&paths)?;
     let work = Work { args: &args, paths: &paths, storyboard: &storyboard, until };
@@ -152,9 +153,10 @@ fn show(
     output: Output,
     storyboard: &Storyboard,
     paths: &StoryPaths,
+    state: &State,
     is_written: bool,
 ) -> Result<Exit, Failure> {
-    let outline = Outline::of(storyboard, paths, is_written)?;
+    let outline = Outline::of(storyboard, paths, state, is_written)?;
     output.document(&outline)?;
     outline.show(output, &storyboard.project)?;
     Ok(Exit::Done)
@@ -168,7 +170,7 @@ fn review(
     state: &mut State,
     is_written: bool,
 ) -> Result<Exit, Failure> {
-    let outline = Outline::of(storyboard, paths, is_written)?;
+    let outline = Outline::of(storyboard, paths, state, is_written)?;
     state.reviewed = Some(Reviewed { project: storyboard.digest(), has_pictures: false });
     let page = pack::write_storyboard(&storyboard.project, &outline.placed(), paths, state)?;
     output.document(&outline)?;

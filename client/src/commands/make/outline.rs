@@ -7,7 +7,7 @@ use reel_story::{
 };
 use serde::Serialize;
 
-use super::{story_paths::StoryPaths, storyboard::Storyboard};
+use super::{stale::known_speech_s, state::State, story_paths::StoryPaths, storyboard::Storyboard};
 use crate::{exit::Exit, failure::Failure, output::Output, table};
 
 /// The shots of a story with estimated times.
@@ -39,10 +39,15 @@ struct ShotOutline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Estimates the times of all shots.
-    pub fn of(storyboard: &'a Storyboard, paths: &StoryPaths, is_written: bool) -> Result<Self, Failure> {
+    /// Estimates the times of all shots. The lengths of voices that an earlier run made are known.
+    pub fn of(
+        storyboard: &'a Storyboard,
+        paths: &StoryPaths,
+        state: &State,
+        is_written: bool,
+    ) -> Result<Self, Failure> {
         let project = &storyboard.project;
-        let (speech, timeline) = place(project, storyboard.language())?;
+        let (speech, timeline) = place(project, state, storyboard.language())?;
         let seconds = |samples: u64| samples as f64 / f64_samples(1.0) as f64;
         let shots = project.shots.iter().zip(&timeline.shots).zip(&speech);
         let shots: Vec<ShotOutline<'_>> = shots
@@ -129,14 +134,14 @@ pub fn clock(seconds: f64) -> String {
     format!("{}:{:02}", whole / 60, whole % 60)
 }
 
-/// Estimates the speech of each shot, in samples, and places the shots on the timeline.
-fn place(project: &Project, language: Option<&str>) -> Result<(Vec<u64>, Timeline), Failure> {
+/// Returns the speech of each shot in samples, known or estimated, and places the shots on the timeline.
+fn place(project: &Project, state: &State, language: Option<&str>) -> Result<(Vec<u64>, Timeline), Failure> {
     let spoken = |shot: &Shot| {
-        if shot.is_spoken() {
-            f64_samples(speaking_time(shot.narration(), language).as_secs_f64())
-        } else {
-            0
+        if !shot.is_spoken() {
+            return 0;
         }
+        let known = state.shots.get(&shot.id).and_then(|record| known_speech_s(project, shot, record));
+        f64_samples(known.unwrap_or_else(|| speaking_time(shot.narration(), language).as_secs_f64()))
     };
     let speech: Vec<u64> = project.shots.iter().map(spoken).collect();
     let timeline = project

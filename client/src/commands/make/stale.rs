@@ -36,12 +36,7 @@ fn inputs<const N: usize>(named: [(&str, String); N]) -> Inputs {
 fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotReport) -> Inputs {
     let video = &project.video;
     match stage {
-        StoryPart::Voice => inputs([
-            ("text", shot.narration().to_owned()),
-            ("voice", project.voice_name(shot).unwrap_or_default().to_owned()),
-            ("language", video.language.clone()),
-            ("own file", shot.voice_file.clone()),
-        ]),
+        StoryPart::Voice => voice_inputs(project, shot),
         StoryPart::Picture => inputs([
             ("prompt", shot.picture.clone()),
             ("style", video.style.clone()),
@@ -59,23 +54,8 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
             ("own file", shot.clip_file.clone()),
         ]),
         StoryPart::Render => {
-            let is_burnt = video.subtitles.contains(&Subtitles::Burn);
-            inputs([
-                ("picture", digest_of(report.picture.as_ref())),
-                ("clip", digest_of(report.clip.as_ref())),
-                ("length", format!("{:.4}", report.duration_s)),
-                ("camera", format!("{:?}", shot.camera)),
-                ("subtitles", if is_burnt { shot.shown_text().to_owned() } else { String::new() }),
-                ("subtitle style", if is_burnt { subtitle_style(project) } else { String::new() }),
-                ("title", titles(project, shot)),
-                ("size", video.size.to_string()),
-                ("frame rate", video.fps.to_string()),
-                (
-                    "transition",
-                    format!("{:?} {:?} {}", shot.transition, video.transition, video.transition_s),
-                ),
-                ("silence", format!("{} {}", shot.min_s, shot.hold_s)),
-            ])
+            let (picture, clip) = (digest_of(report.picture.as_ref()), digest_of(report.clip.as_ref()));
+            render_inputs(project, shot, (picture, clip), report.duration_s)
         }
     }
 }
@@ -83,6 +63,39 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
 fn subtitle_style(project: &Project) -> String {
     let video = &project.video;
     format!("{} {:?} {:?}", video.subtitle_size, video.subtitle_position, video.subtitle_outline)
+}
+
+fn voice_inputs(project: &Project, shot: &Shot) -> Inputs {
+    inputs([
+        ("text", shot.narration().to_owned()),
+        ("voice", project.voice_name(shot).unwrap_or_default().to_owned()),
+        ("language", project.video.language.clone()),
+        ("own file", shot.voice_file.clone()),
+    ])
+}
+
+/// Returns the inputs of the frames of a shot, which shows the picture or the clip with these digests.
+fn render_inputs(
+    project: &Project,
+    shot: &Shot,
+    (picture, clip): (String, String),
+    duration_s: f64,
+) -> Inputs {
+    let video = &project.video;
+    let is_burnt = video.subtitles.contains(&Subtitles::Burn);
+    inputs([
+        ("picture", picture),
+        ("clip", clip),
+        ("length", format!("{duration_s:.4}")),
+        ("camera", format!("{:?}", shot.camera)),
+        ("subtitles", if is_burnt { shot.shown_text().to_owned() } else { String::new() }),
+        ("subtitle style", if is_burnt { subtitle_style(project) } else { String::new() }),
+        ("title", titles(project, shot)),
+        ("size", video.size.to_string()),
+        ("frame rate", video.fps.to_string()),
+        ("transition", format!("{:?} {:?} {}", shot.transition, video.transition, video.transition_s)),
+        ("silence", format!("{} {}", shot.min_s, shot.hold_s)),
+    ])
 }
 
 /// Returns the texts that are shown over the shot, and for how long; empty without any.
@@ -158,7 +171,27 @@ pub fn record(
         clip: stage(StoryPart::Clip),
         render: stage(StoryPart::Render),
         duration_s: report.duration_s,
+        speech_s: Some(report.speech_s),
     }
+}
+
+/// Returns the length of a shot's voice in seconds, if an earlier run made it from the same inputs.
+pub fn known_speech_s(project: &Project, shot: &Shot, record: &ShotRecord) -> Option<f64> {
+    let voice = record.voice.as_ref().filter(|_| shot.voice_file.is_empty())?;
+    record.speech_s.filter(|_| changed(&voice.inputs, &voice_inputs(project, shot)).is_empty())
+}
+
+/// Whether an earlier run rendered the frames of a shot from the same inputs. `has_same_visual` says whether its picture and its clip are as they were.
+pub fn has_known_frames(project: &Project, shot: &Shot, record: &ShotRecord, has_same_visual: bool) -> bool {
+    let is_same_voice = !shot.is_spoken() || known_speech_s(project, shot, record).is_some();
+    let Some(render) = record.render.as_ref().filter(|_| is_same_voice && has_same_visual) else {
+        return false;
+    };
+    let digest = |stage: &Option<StageRecord>| {
+        stage.as_ref().and_then(|stage| stage.digest).map(|digest| digest.to_string()).unwrap_or_default()
+    };
+    let visual = (digest(&record.picture), digest(&record.clip));
+    changed(&render.inputs, &render_inputs(project, shot, visual, record.duration_s)).is_empty()
 }
 
 /// Returns the stages of a shot that were made before and again in this run, and why.

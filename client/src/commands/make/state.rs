@@ -82,6 +82,8 @@ pub struct ShotRecord {
     pub render: Option<StageRecord>,
     /// The duration of the shot, in seconds.
     pub duration_s: f64,
+    /// The length of its voice, in seconds; None if an earlier version wrote the record.
+    pub speech_s: Option<f64>,
 }
 
 /// The result of a stage of a shot, and its inputs.
