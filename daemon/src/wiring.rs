@@ -209,9 +209,8 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
     };
     let cache = ImageCache::new(parts).start();
 
-    let runs = locations.home.join("runs");
     let machines = Machines::of_home(&locations.home);
-    let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), &runs, machines.clone());
+    let factory = InstanceFactory::new(&budget, &locations.home, machines.clone());
     let journaled = recovery.unfinished.iter().filter_map(|task| task.remote_id.as_ref());
     factory.remember_jobs(journaled.filter_map(|id| RemoteJob::decode(&id.0)));
     let instances = factory.build(&config);

@@ -100,6 +100,50 @@ fn a_picture_is_made_by_the_default_workflow_with_the_first_checkpoint() {
 }
 
 #[test]
+fn without_a_model_the_checkpoint_of_the_first_picture_is_used_whatever_the_server_gets_later() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, "", &[]);
+    let used = |server: &FakeComfyui| {
+        let posts = server.posts();
+        posts.iter().map(|post| post.graph["1"]["inputs"]["ckpt_name"].clone()).collect::<Vec<_>>()
+    };
+    let make = |prompt: &str| {
+        let mut connection = sandbox.connect();
+        let id = submit(&mut connection, prompt);
+        connection.wait(id)
+    };
+    assert_made(&make("a mill"), "image/png");
+    // `art` is now the first, and the picture in the cache is one of `dream`.
+    server.set_checkpoints(&["art.safetensors", "dream.safetensors"]);
+    sandbox.kill();
+    sandbox.start();
+    assert_eq!(make("a mill")["source"], "cache");
+    assert_made(&make("a barn"), "image/png");
+    assert_eq!(used(&server), ["dream.safetensors", "dream.safetensors"]);
+    let check = sandbox.reel(&["providers", "check", "comfy"]);
+    assert!(check.expect_code(0).stdout.contains("so it uses dream.safetensors"), "{}", check.stdout);
+    server.set_checkpoints(&["art.safetensors"]);
+    let task = make("a bridge");
+    assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!("provider_refused")));
+    let (message, hint) = (task["error"]["message"].to_string(), task["error"]["hint"].to_string());
+    assert!(
+        message.contains("does not have dream.safetensors any more") && message.contains("art."),
+        "{task}"
+    );
+    assert!(hint.contains("set providers.comfy.model"), "{task}");
+    let check = sandbox.reel(&["providers", "check", "comfy"]);
+    assert!(check.expect_code(1).stdout.contains("set providers.comfy.model"), "{check:?}");
+    sandbox.configure(&format!(
+        "[providers.comfy]\nkind = \"comfyui\"\nbase_url = \"{}\"\nmodel = \"art.safetensors\"\n",
+        server.base_url()
+    ));
+    sandbox.reel(&["daemon", "reload"]).expect_code(0);
+    // Another checkpoint makes another picture of the same request.
+    assert_made(&make("a mill"), "image/png");
+    assert_eq!(used(&server)[2..], ["art.safetensors"]);
+}
+
+#[test]
 fn a_picture_is_made_from_a_picture_with_a_mask() {
     let server = FakeComfyui::start();
     let sandbox = comfy(&server, "", &[]);

@@ -1,7 +1,7 @@
 //! Makes the provider instances of a configuration, at the start and whenever the configuration changes.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,6 +10,7 @@ use reel_protocol::methods::ProviderInfo;
 
 use super::{
     Equipment, GateLimits, Http, HttpLimits, Inspector, Provider,
+    chosen_models::ChosenModels,
     command::{CommandRunner, find_program},
     film::FilmTools,
     kind::{find, kind_sections},
@@ -88,16 +89,17 @@ pub struct InstanceFactory {
     http: Arc<Mutex<Option<Http>>>,
     known_jobs: KnownJobs,
     loading: LoadingServers,
+    chosen_models: ChosenModels,
     machines: Machines,
     draft: Instance,
 }
 
 impl InstanceFactory {
-    /// Returns a factory whose instances reserve their memory in `budget`. Files arrive in `artifacts`, which is `<home>/artifacts`, and programs run
-    /// in `runs`. `machines` has the servers that reel starts and stops.
-    pub fn new(budget: &Budget, artifacts: PathBuf, runs: &Path, machines: Machines) -> Self {
-        let spools = Spools::new(artifacts);
-        let commands = CommandRunner::new(Launcher::this_executable(), runs, budget.clone());
+    /// Returns a factory whose instances reserve their memory in `budget` and write below `home`: files arrive in `artifacts`, and programs run in
+    /// `runs`. `machines` has the servers that reel starts and stops.
+    pub fn new(budget: &Budget, home: &Path, machines: Machines) -> Self {
+        let spools = Spools::new(home.join("artifacts"));
+        let commands = CommandRunner::new(Launcher::this_executable(), &home.join("runs"), budget.clone());
         Self {
             draft: Draft::instance(budget.clone(), spools.clone(), commands.clone()),
             commands,
@@ -107,6 +109,7 @@ impl InstanceFactory {
             http: Arc::default(),
             known_jobs: KnownJobs::default(),
             loading: LoadingServers::default(),
+            chosen_models: ChosenModels::of_home(home),
             machines,
         }
     }
@@ -137,6 +140,7 @@ impl InstanceFactory {
             commands: self.commands.clone(),
             known_jobs: self.known_jobs.clone(),
             loading: self.loading.clone(),
+            chosen_models: self.chosen_models.clone(),
             loading_patience: Duration::from_secs(config.http.loading_s.into()),
             machines: self.machines.clone(),
             budget: self.budget.clone(),

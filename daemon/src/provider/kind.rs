@@ -6,8 +6,8 @@ use futures_util::future::{LocalBoxFuture, ready};
 use reel_protocol::methods::{PlannedRequest, ProviderCheckResult, VoiceInfo};
 
 use super::{
-    Generate, GenerateError, Generated, Http, Inspector, command::CommandRunner, kinds::KINDS,
-    known_jobs::KnownJobs, loading::LoadingServers, machine::Machines,
+    Generate, GenerateError, Generated, Http, Inspector, chosen_models::ChosenModels, command::CommandRunner,
+    kinds::KINDS, known_jobs::KnownJobs, loading::LoadingServers, machine::Machines,
 };
 use crate::{
     cache::Spools,
@@ -113,6 +113,8 @@ pub struct Equipment {
     pub inspector: Inspector,
     /// The remote jobs that this daemon process has submitted or found.
     pub known_jobs: KnownJobs,
+    /// The models that were chosen for servers whose sections name none.
+    pub chosen_models: ChosenModels,
     /// Since when servers say that they cannot work yet.
     pub loading: LoadingServers,
     /// How long a server is waited for that says so.

@@ -1,6 +1,7 @@
 //! Providers: the services and programs that carry out tasks, the permits that limit requests to them, and the outcome of each attempt.
 
 mod chat;
+mod chosen_models;
 mod comfyui;
 pub mod command;
 mod film;

@@ -71,12 +71,7 @@ mod tests {
         let text = "[providers.a]\nkind = \"ollama\"\n[providers.b]\nkind = \"ollama\"\n[providers.c]\nkind = \"comfyui\"\n";
         let config = Config::parse(text, &kind_sections()).unwrap();
         let home = tempfile::tempdir().unwrap();
-        let factory = InstanceFactory::new(
-            &crate::memory::Budget::new(1),
-            home.path().to_owned(),
-            home.path(),
-            Machines::default(),
-        );
+        let factory = InstanceFactory::new(&crate::memory::Budget::new(1), home.path(), Machines::default());
         let mut instances = factory.build(&config);
         instances.retain(|instance| instance.address.is_some());
         assert_eq!(instances.len(), 3);

@@ -79,27 +79,44 @@ impl ComfyProvider {
             checked.push(workflow);
             self.faults(workflow, &mut types, &mut faults).await?;
         }
-        if checked.iter().any(|workflow| ComfySettings::is_shipped(workflow)) {
-            match self.core.config.model_for("image") {
-                None if checkpoints.is_empty() => faults.push(format!(
-                    "it has no checkpoint for the default workflow: put one into models/checkpoints, or set providers.{name}.workflow"
-                )),
-                Some(model) if !checkpoints.iter().any(|one| one == model) => {
-                    let names: Vec<_> = checkpoints.iter().map(String::as_str).collect();
-                    faults.push(format!("it has no checkpoint {model:?}; {}", allowed_words(&names)));
-                }
-                _ => {}
-            }
-        }
+        let is_shipped = checked.iter().any(|workflow| ComfySettings::is_shipped(workflow));
+        let used = if is_shipped { self.used(&checkpoints, &mut faults).await? } else { String::new() };
         faults.dedup();
         if faults.is_empty() {
-            return Ok(format!("{host} runs ComfyUI {version} with {} checkpoints", checkpoints.len()));
+            let count = checkpoints.len();
+            return Ok(format!("{host} runs ComfyUI {version} with {count} checkpoints{used}"));
         }
         let more = faults.len().saturating_sub(SHOWN_FAULTS);
         faults.truncate(SHOWN_FAULTS);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let faults: Vec<_> = faults.iter().map(|fault| shown(fault, None)).collect();
         Err(format!("{host} runs ComfyUI {version}, and lacks something: {}{more}", faults.join("; ")))
+    }
+
+    /// Returns the words about the checkpoint that shipped workflows use if no model is configured. Adds a fault if the server has no such checkpoint.
+    async fn used(&self, checkpoints: &[String], faults: &mut Vec<String>) -> Result<String, String> {
+        let name = &self.core.config.name;
+        let Some(first) = checkpoints.first() else {
+            faults.push(format!(
+                "it has no checkpoint for the default workflow: put one into models/checkpoints, or set providers.{name}.workflow"
+            ));
+            return Ok(String::new());
+        };
+        if let Some(model) = self.core.config.model_for("image") {
+            if !checkpoints.iter().any(|one| one == model) {
+                let names: Vec<_> = checkpoints.iter().map(String::as_str).collect();
+                faults.push(format!("it has no checkpoint {model:?}; {}", allowed_words(&names)));
+            }
+            return Ok(String::new());
+        }
+        let address = self.core.remote.base_url.as_str();
+        let chosen = self.core.equipment.chosen_models.get(address).await;
+        let chosen = chosen.map_err(|error| format!("which checkpoint is used cannot be read: {error}"))?;
+        let chosen = chosen.unwrap_or_else(|| first.clone());
+        if !checkpoints.contains(&chosen) {
+            faults.push(format!("{}; {}", self.lost_checkpoint(&chosen, checkpoints), self.choose_hint()));
+        }
+        Ok(format!("; no model is configured, so it uses {}", shown(&chosen, None)))
     }
 
     /// Adds what the server lacks for a workflow: types of nodes, and models that the nodes name.

@@ -41,7 +41,7 @@ impl ComfyProvider {
         let preparing = async {
             let model = match self.model(call) {
                 Some(model) => Some(model),
-                None if self.needs_checkpoint(call) => Some(self.first_checkpoint().await?),
+                None if self.needs_checkpoint(call) => Some(self.default_checkpoint().await?),
                 None => None,
             };
             let names = self.upload(call).await?;
@@ -194,18 +194,45 @@ impl ComfyProvider {
         }
     }
 
-    async fn first_checkpoint(&self) -> Result<String, Failure> {
+    /// Returns the checkpoint of a request that names none. It is always the one that was the first at the first such request: results are cached
+    /// without its name, and another one would make other pictures.
+    async fn default_checkpoint(&self) -> Result<String, Failure> {
         let name = &self.core.config.name;
         let names = self.checkpoints().await.map_err(|reason| {
             let message = format!("{name} does not list its checkpoints: {}", shown(&reason, None));
             Failure::new(Class::Transient(None), message, "the task is tried again")
         })?;
-        names.into_iter().next().ok_or_else(|| {
+        let first = names.first().ok_or_else(|| {
             let message = format!("{name} has no checkpoint for the default workflow");
             let hint =
                 format!("put one into its folder models/checkpoints, or set providers.{name}.workflow");
             Failure::new(Class::Invalid, message, hint)
-        })
+        })?;
+        let address = self.core.remote.base_url.as_str();
+        let chosen = self.core.equipment.chosen_models.choose(address, first).await.map_err(|error| {
+            let message = format!("which checkpoint {name} uses cannot be read or written: {error}");
+            Failure::new(Class::Transient(None), message, format!("set providers.{name}.model"))
+        })?;
+        if names.contains(&chosen) {
+            return Ok(chosen);
+        }
+        Err(Failure::new(Class::Invalid, self.lost_checkpoint(&chosen, &names), self.choose_hint()))
+    }
+
+    /// Says that the server does not have the chosen checkpoint any more.
+    pub(super) fn lost_checkpoint(&self, chosen: &str, names: &[String]) -> String {
+        let name = &self.core.config.name;
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let there = shown(&refusal::allowed_words(&names), None);
+        format!(
+            "{name} does not have {chosen} any more, which was chosen because no model is configured; {there}"
+        )
+    }
+
+    /// Says what to do when the server does not have the chosen checkpoint any more.
+    pub(super) fn choose_hint(&self) -> String {
+        let name = &self.core.config.name;
+        format!("set providers.{name}.model to one of them; reel providers models {name} lists all")
     }
 
     /// Returns the workflow with the values of the request. The error names what it has no place for.

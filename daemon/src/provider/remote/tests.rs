@@ -71,6 +71,7 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             patience,
             spools: Spools::new(artifacts),
             inspector: Inspector::new(budget.clone()),
+            chosen_models: crate::provider::chosen_models::ChosenModels::of_home(home.path()),
             loading: crate::provider::loading::LoadingServers::default(),
             loading_patience: Duration::from_secs(1),
             known_jobs: crate::provider::known_jobs::KnownJobs::default(),
