@@ -221,5 +221,9 @@ fn the_check_names_nodes_and_models_that_the_server_lacks() {
     assert_failed(&picture(&mut sandbox.connect(), "a cat"), "provider_refused", "comfy has no checkpoint");
     server.kill();
     let (code, said) = check(&sandbox);
-    assert!(code != Some(0) && said.contains("is it running"), "{said}");
+    assert!(code != Some(0) && said.contains("cannot be reached"), "{said}");
+    assert!(said.contains(&format!("is ComfyUI running at {}", server.base_url())), "{said}");
+    // Somebody adds the server by its name, in place of the section that was written by hand.
+    let ran = sandbox.reel(&["providers", "add", "--preset", "comfyui", "--base-url", &server.base_url()]);
+    assert!(ran.stdout.contains("added [providers.comfyui]"), "{ran:?}");
 }

@@ -39,7 +39,7 @@ pub struct Args {
     /// A known service or program, whose address, key variable and models are filled in.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(PRESETS.iter().map(|preset| preset.name)))]
     pub preset: Option<String>,
-    /// The kind: openai for any server with OpenAI's API, or command for a program.
+    /// The kind: openai for any server with OpenAI's API; comfyui, a1111, ollama or sdcpp for these servers; or command for a program.
     #[arg(long)]
     pub kind: Option<String>,
     /// The program's definition, for the kind command: sd.cpp, espeak-ng, piper or edge-tts.

@@ -93,6 +93,11 @@ pub static PRESETS: &[Preset] = &[
         base_url: None,
         ..Preset::remote("a1111", "the web UI of AUTOMATIC1111 or Forge on this machine: pictures", "")
     },
+    Preset {
+        kind: "comfyui",
+        base_url: None,
+        ..Preset::remote("comfyui", "ComfyUI on this machine: pictures", "")
+    },
     Preset::program("sd.cpp", "stable-diffusion.cpp as a program; --model names a file"),
     Preset::program("espeak-ng", "espeak-ng: speech, many languages, no key"),
     Preset::program("piper", "piper: speech; --model names a file"),

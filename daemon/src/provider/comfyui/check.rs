@@ -55,7 +55,10 @@ impl ComfyProvider {
         let (name, host) = (&self.core.config.name, self.core.host());
         let _share = self.answer_share()?;
         let stats = self.get(&["system_stats"]).await.map_err(|reason| {
-            format!("{host} is no ComfyUI that can be used: {reason}; is it running, and is providers.{name}.base_url right?")
+            format!(
+                "{reason}; is ComfyUI running at {}, and is providers.{name}.base_url right?",
+                self.core.remote.base_url
+            )
         })?;
         let stats = stats.json();
         let Some(system) = stats.get("system").filter(|system| system.is_object()) else {

@@ -213,7 +213,8 @@ impl RemoteProvider {
 
     fn wrong_address(&self) -> String {
         let name = &self.config.name;
-        format!("providers.{name}.base_url is probably not the API's address; /v1 may be missing at its end")
+        let end = if self.config.kind == "openai" { "; /v1 may be missing at its end" } else { "" };
+        format!("providers.{name}.base_url is probably not the API's address{end}")
     }
 }
 
