@@ -284,11 +284,21 @@ mod tests {
         assert_whole(&split_bytes("without any mark ".repeat(100_000).as_bytes(), None).unwrap());
     }
 
-    /// Returns the text without white space and without marks of headings and separators.
+    /// Returns the text without white space and without marks of headings and separators. It is normalised after that, because combining marks that
+    /// were apart may stand beside each other then.
     fn spoken(text: &str) -> String {
         text.nfc()
             .filter(|character| !character.is_whitespace() && !"#*-_=~—–─·•◇◆○●☆★※⁂❦⁕".contains(*character))
+            .nfc()
             .collect()
+    }
+
+    #[test]
+    fn marks_that_were_on_two_lines_are_one_text() {
+        let text = "！\u{1d17b}\r\u{9cd}？";
+        let story = split(text, None).unwrap();
+        let whole: String = story.shots().map(|shot| shot.text.as_str()).collect();
+        assert_eq!(spoken(&whole), spoken(text));
     }
 
     proptest! {
