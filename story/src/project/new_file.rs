@@ -86,6 +86,9 @@ pub(super) fn prompt(text: &str) -> String {
     text.replace('\n', " ")
 }
 
+/// The column in which comments begin, unless their setting is longer.
+const COMMENT_COLUMN: usize = 32;
+
 /// Returns the text of the file of a project that was just made. It has all settings, and of everything else the fields that a new project sets.
 pub fn new_file(project: &Project) -> String {
     let mut text = String::from(
@@ -113,11 +116,11 @@ pub fn new_file(project: &Project) -> String {
     for character in &project.characters {
         let _ = write!(
             text,
-            "\n[[characters]]\nid = {}\nname = {}\nlook = {}\nvoice = {}                 # empty: the narrator's\n",
+            "\n[[characters]]\nid = {}\nname = {}\nlook = {}\n{:COMMENT_COLUMN$}# empty: the narrator's\n",
             string(&character.id),
             string(&character.name),
             string(&character.look),
-            string(&character.voice),
+            format!("voice = {}", string(&character.voice)),
         );
     }
     for place in &project.places {
@@ -135,38 +138,45 @@ pub fn new_file(project: &Project) -> String {
     text
 }
 
-/// Writes the settings that all shots share.
+/// Writes the settings that all shots share, with their comments in one column.
 fn write_video(text: &mut String, video: &Video) {
     let names: Vec<String> = video.subtitles.iter().map(json_text).collect();
-    let _ = writeln!(
-        text,
-        "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\nlanguage = {}              # such as en or ja; empty: as its characters say\n\
-         transition = {}       # cut or dissolve\ntransition_s = {:?}\nsubtitles = [{}]   # burn, track, srt\n\
-         subtitle_size = \"{}\"     # small, medium, large, or a share of the height such as 6%\n\
-         subtitle_position = {}    # bottom, middle or top\nsubtitle_outline = {}       # on, box or none\n\
-         music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}\n\
-         sheets = {}                # a picture of each character and place first, as a reference for the others\n\
-         title = {}                 # shown over the first shot\nend_card = {}              # shown over the last shot\n\
-         chapter_titles = {}        # true: the titles of scenes are shown\ntitle_s = {:?}",
-        video.size,
-        video.fps,
-        string(&video.style),
-        string(&video.language),
-        json_text(&video.transition),
-        video.transition_s,
-        names.join(", "),
-        video.subtitle_size,
-        json_text(&video.subtitle_position),
-        json_text(&video.subtitle_outline),
-        string(&video.music),
-        video.music_db,
-        video.loudness,
-        video.sheets,
-        string(&video.title),
-        string(&video.end_card),
-        video.chapter_titles,
-        video.title_s,
-    );
+    let settings = [
+        ("size", string(&video.size.to_string()), "or 16:9, 9:16, 1:1"),
+        ("fps", video.fps.to_string(), ""),
+        ("style", string(&video.style), ""),
+        ("language", string(&video.language), "such as en or ja; empty: as its characters say"),
+        ("transition", json_text(&video.transition), "cut or dissolve"),
+        ("transition_s", format!("{:?}", video.transition_s), ""),
+        ("subtitles", format!("[{}]", names.join(", ")), "burn, track, srt"),
+        (
+            "subtitle_size",
+            string(&video.subtitle_size.to_string()),
+            "small, medium, large, or a share of the height such as 6%",
+        ),
+        ("subtitle_position", json_text(&video.subtitle_position), "bottom, middle or top"),
+        ("subtitle_outline", json_text(&video.subtitle_outline), "on, box or none"),
+        ("music", string(&video.music), "a file with music"),
+        ("music_db", format!("{:?}", video.music_db), ""),
+        ("loudness", format!("{:?}", video.loudness), ""),
+        (
+            "sheets",
+            video.sheets.to_string(),
+            "a picture of each character and place first, as a reference for the others",
+        ),
+        ("title", string(&video.title), "shown over the first shot"),
+        ("end_card", string(&video.end_card), "shown over the last shot"),
+        ("chapter_titles", video.chapter_titles.to_string(), "true: the titles of scenes are shown"),
+        ("title_s", format!("{:?}", video.title_s), ""),
+    ];
+    text.push_str("\n[video]\n");
+    for (key, value, comment) in settings {
+        let setting = format!("{key} = {value}");
+        let _ = match comment {
+            "" => writeln!(text, "{setting}"),
+            _ => writeln!(text, "{setting:COMMENT_COLUMN$}# {comment}"),
+        };
+    }
 }
 
 /// Returns a text as a TOML string.

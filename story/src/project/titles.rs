@@ -16,6 +16,8 @@ impl Project {
     pub fn opening(&self, index: usize) -> Option<Opening<'_>> {
         let title = if index == 0 { self.video.title.trim() } else { "" };
         let chapter = if self.video.chapter_titles { self.chapter(index).unwrap_or_default() } else { "" };
+        // A story often begins with its own title as a heading.
+        let chapter = if chapter.to_lowercase() == title.to_lowercase() { "" } else { chapter };
         (!title.is_empty() || !chapter.is_empty()).then_some(Opening { title, chapter })
     }
 
@@ -67,6 +69,8 @@ mod tests {
             (0..6).map(|index| project.titles(index).replace('\n', "|")).collect::<Vec<_>>()
         };
         assert_eq!(shown(&project), ["The Lamp|I", "", "", "|III", "", "The End"]);
+        project.scenes[0].title = "the lamp".to_owned();
+        assert_eq!(project.titles(0), "The Lamp\n", "the same title is shown once");
         project.video.chapter_titles = false;
         assert_eq!(shown(&project), ["The Lamp|", "", "", "", "", "The End"]);
         project.shots.truncate(1);
