@@ -165,6 +165,11 @@ fn a_budget_limits_the_requests_and_a_moderated_part_is_divided_by_rule() {
 fn reel_make_has_the_model_make_the_storyboard_of_a_new_story() {
     let service = FakeProvider::start();
     let tale = Tale::named(sandbox(&service, "director"), "story", "story.txt", STORY);
+    let dry = tale.make(&["--dry-run"]);
+    let words = &dry.expect_code(0).stderr;
+    assert!(words.contains("made by writer, with about 2 requests; about 0.00"), "{words}");
+    assert!(words.contains("storyboard: 0 from the cache, 2 by writer; about 0.00"), "{words}");
+    assert_eq!(service.calls(), 0);
     let ran = tale.make(&["--until", "storyboard"]);
     let stderr = &ran.expect_code(0).stderr;
     assert!(stderr.contains("storyboard by writer: 3 shots, 1 character, 1 place; cost: 0.000"), "{stderr}");
@@ -239,7 +244,12 @@ fn a_theme_becomes_a_story_and_a_storyboard() {
         reel_tests::process::run(command.current_dir(&directory))
     };
     let dry = make(&["--dry-run"]);
-    assert!(dry.expect_code(0).stderr.contains("made by writer, with about 3 requests"), "{}", dry.stderr);
+    assert!(
+        dry.expect_code(0).stderr.contains("made by writer, with about 3 requests; about 0.00"),
+        "{}",
+        dry.stderr
+    );
+    assert!(dry.stderr.contains("for the story, and more for its shots"), "{}", dry.stderr);
     assert_eq!(service.calls(), 0);
     make(&["--until", "storyboard"]).expect_code(0);
     let story = fs::read_to_string(directory.join("tale.txt")).unwrap();

@@ -13,6 +13,15 @@ pub enum Message {
     Assistant(String),
 }
 
+impl Message {
+    /// The words of the message.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::User(text) | Self::Assistant(text) => text,
+        }
+    }
+}
+
 /// A request to a language model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {

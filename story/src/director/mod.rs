@@ -17,7 +17,7 @@ mod prompts;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use self::{
     board::Board,
@@ -109,11 +109,23 @@ impl Director {
     pub fn expected_requests(&self) -> usize {
         match &self.source {
             Source::Theme(_) => 3,
-            Source::Text(text) => split(text, self.language.as_deref()).map_or(0, |story| {
-                let numbered = Numbered::of(&story, self.language.as_deref());
-                let windows = numbered.windows(WINDOW, |sentence| sentence.chars().count());
-                windows.len() + numbered.windows(CHUNK, |_| 1).len()
-            }),
+            Source::Text(_) => self.planned_requests().len(),
+        }
+    }
+
+    /// Returns the requests that can be known before the model has answered: one for each part of the story, without the characters and places that
+    /// the model will name. For a theme, it is only the request for the story.
+    pub fn planned_requests(&self) -> Vec<Request> {
+        let mut planned = Vec::new();
+        let mut refused = BTreeSet::new();
+        loop {
+            let next = self.next(&|name| refused.contains(name).then(|| Answer::Refused(String::new())));
+            let Next::Request(request) = next else { return planned };
+            refused.insert(request.name.clone());
+            // Without a schema it is the same request again.
+            if request.schema.is_some() || matches!(self.source, Source::Theme(_)) {
+                planned.push(*request);
+            }
         }
     }
 

@@ -222,6 +222,11 @@ fn a_story_of_a_hundred_thousand_characters_is_asked_for_in_windows() {
     let (next, requests) = walked(&director(&story), |request| text(&good(request)));
     assert_whole(&board(next), &story);
     assert!(requests < 50, "{requests}");
+    let planned = director(&story).planned_requests();
+    assert_eq!((planned.len(), planned[0].name.as_str()), (requests, "cast/1"), "each is asked for once");
+    assert!(planned.iter().all(|request| request.schema.is_some()));
+    let theme = Director { source: Source::Theme("a lighthouse".to_owned()), ..director("") };
+    assert_eq!(theme.planned_requests().len(), 1);
 }
 
 /// A generator of numbers, so that a failing seed fails again.

@@ -9,7 +9,7 @@ use reel_protocol::{
 };
 use reel_story::{
     decode,
-    director::{Director, Source},
+    director::{Director, Message, Source},
     project::{Project, read_json},
 };
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     context::Context,
-    dry_run,
+    dry_run::{self, Summary, price_words},
     exit::Exit,
     failure::Failure,
     output::Output,
@@ -45,6 +45,8 @@ pub enum Directed {
         /// The cost in US dollars, as far as it is known.
         cost_usd: f64,
     },
+    /// A dry run: a model would make the storyboard for this price, and the shots are made by rule.
+    Planned(Summary),
     /// A dry run of a theme, for which there is no story yet.
     Nothing,
 }
@@ -86,8 +88,8 @@ async fn direct_new(
     }
     let params = params(args, paths)?;
     if args.dry_run {
-        say_dry_run(context, &session, &params).await?;
-        return Ok(if args.theme.is_some() { Directed::Nothing } else { Directed::ByRule });
+        let price = say_dry_run(context, &session, &params).await?;
+        return Ok(if args.theme.is_some() { Directed::Nothing } else { Directed::Planned(price) });
     }
     let mut interrupts = Interrupts::listen();
     let task = task(context.output, &session, &params, &mut interrupts).await?;
@@ -274,24 +276,34 @@ fn say_voices(output: Output, voices: &[(String, String)]) {
     output.note(&format!("voices: {} (reel providers voices lists others)", words.join(", ")));
 }
 
-/// Prints what the model would be asked.
-async fn say_dry_run(context: &Context, session: &Session, params: &StoryboardParams) -> Result<(), Failure> {
+/// Prints what the model would be asked. Returns the price as far as it can be known.
+async fn say_dry_run(
+    context: &Context,
+    session: &Session,
+    params: &StoryboardParams,
+) -> Result<Summary, Failure> {
     let source = match (&params.text, &params.theme) {
         (Some(text), _) => Source::Text(text.clone()),
         (None, theme) => Source::Theme(theme.clone().unwrap_or_default()),
     };
     let director =
         Director { source, language: params.language.clone(), shots: params.shots, characters: Vec::new() };
-    let requests = director.expected_requests();
-    let provider = who_answers(session).await?;
-    let most = params.text.as_ref().map(|text| text.chars().count() * 2 / 1_000).unwrap_or_default();
+    let mut price = Summary::default();
+    for request in director.planned_requests() {
+        let texts: Vec<&str> = request.messages.iter().map(Message::text).collect();
+        let chat =
+            chat(&ChatParams { system: Some(request.system.clone()), ..ChatParams::new(texts.join("\n")) })?;
+        price.add(&dry_run::ask(session, &chat).await?);
+    }
     context.output.note(&format!(
-        "the storyboard would be made by {provider}, with about {} of together about {} characters",
-        count(requests, "request"),
-        (most + 4 * requests) * 1_000,
+        "the storyboard would be made by {}, with about {}; {}{}",
+        who_answers(session).await?,
+        count(director.expected_requests(), "request"),
+        price_words(&price),
+        if params.theme.is_some() { " for the story, and more for its shots" } else { "" },
     ));
     if params.text.is_some() {
         context.output.note("the shots below are those of the rules; the model makes others");
     }
-    Ok(())
+    Ok(price)
 }

@@ -53,16 +53,15 @@ pub async fn run(
     context: &Context,
     args: &Args,
     paths: &StoryPaths,
-    storyboard: &Storyboard,
-    state: &State,
-    outline: &Outline<'_>,
+    (storyboard, state, outline): (&Storyboard, &State, &Outline<'_>),
+    known: Prices,
 ) -> Result<Exit, Failure> {
     let output = context.output;
     let prices = match context.session().await {
         Ok(session) => {
             submit::params(args, &storyboard.project, args.until).and_then(|params| submit::fits(&params))?;
             say_downgrades(output, &session, &storyboard.project, args.until).await?;
-            Some(prices(&session, args, paths, (storyboard, state), outline).await?)
+            Some(prices(&session, args, paths, (storyboard, state, outline), known).await?)
         }
         // The outline needs no daemon, so it is printed without prices.
         Err(failure) if failure.error.code == "no_daemon" => None,
@@ -84,13 +83,12 @@ async fn prices(
     session: &Session,
     args: &Args,
     paths: &StoryPaths,
-    (storyboard, state): (&Storyboard, &State),
-    outline: &Outline<'_>,
+    (storyboard, state, outline): (&Storyboard, &State, &Outline<'_>),
+    mut prices: Prices,
 ) -> Result<Prices, Failure> {
     let project = &storyboard.project;
     let setting = Setting::find(session, args, storyboard, paths).await?;
     let until = args.until;
-    let mut prices = Prices::default();
     if until != Some(Stage::Voices) && setting.max_references > 0 {
         for subject in project.made_sheets(&setting.selected()) {
             match dry_run::ask(session, &setting.sheet(subject)?).await {

@@ -53,23 +53,29 @@ use self::{
     direct::Directed,
     film::Work,
     outline::{Outline, count},
+    prices::Prices,
     state::{Reviewed, State},
     story_paths::StoryPaths,
     storyboard::Storyboard,
 };
-use crate::{context::Context, exit::Exit, failure::Failure, output::Output, table};
+use crate::{context::Context, dry_run::Summary, exit::Exit, failure::Failure, output::Output, table};
 
 /// Makes the film, or everything up to the last stage.
 pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     let output = context.output;
     let paths = StoryPaths::of(&args.story, args.output.as_deref())?;
     let (mut state, damage) = State::load(&paths.state)?;
+    let mut storyboard_price = Summary::default();
     let directed = match direct::direct(context, &args, &paths).await? {
         Directed::ByModel { project, cost_usd } => {
             state.storyboard_usd = cost_usd;
             Some(*project)
         }
         Directed::ByRule => None,
+        Directed::Planned(price) => {
+            storyboard_price = price;
+            None
+        }
         Directed::Nothing => return Ok(Exit::Done),
     };
     let storyboard = Storyboard::open(&args, &paths, &state, directed)?;
@@ -90,7 +96,8 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     if args.dry_run {
         say_story(output, &storyboard, &paths);
         let outline = Outline::of(&storyboard, &paths, &state, false)?;
-        return dry_run::run(context, &args, &paths, &storyboard, &state, &outline).await;
+        let prices = Prices { storyboard: storyboard_price, ..Prices::default() };
+        return dry_run::run(context, &args, &paths, (&storyboard, &state, &outline), prices).await;
     }
     if until.is_none() && args.only.is_empty() && args.takes.is_empty() {
         let has_subtitles = !storyboard.project.video.subtitles.is_empty();

@@ -15,6 +15,8 @@ use crate::{
 /// The summaries of the steps of a story, by what they make.
 #[derive(Debug, Default, Serialize)]
 pub struct Prices {
+    /// The requests to a language model for the storyboard.
+    pub storyboard: Summary,
     /// The voices of shots.
     pub voices: Summary,
     /// The pictures of shots.
@@ -59,6 +61,7 @@ impl Prices {
     /// Returns one line for each kind of step, such as `voices: 3 from the cache, 25 by espeak-ng; for nothing`, and the total.
     pub fn lines(&self) -> Vec<String> {
         let named = [
+            ("storyboard", &self.storyboard),
             ("voices", &self.voices),
             ("sheets of characters and places", &self.sheets),
             ("pictures", &self.pictures),
