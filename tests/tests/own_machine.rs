@@ -356,6 +356,36 @@ fn a_check_of_a_server_that_is_down_does_not_start_it() {
 }
 
 #[test]
+fn the_log_of_a_server_in_the_foreground_of_its_start_command_stays_small_and_keeps_its_end() {
+    // After the server is started in the background, the script goes on as a server in the foreground would.
+    let machine = Machine::new("");
+    let start = fs::read_to_string(machine.path("start")).unwrap();
+    let waits = |name: &str| format!("while [ ! -e '{}' ]; do sleep 0.1; done", machine.path(name).display());
+    let written = machine.path("written");
+    let writes = format!(
+        "echo said on standard output\nyes 'a line of the server' | head -n 400000 >&2\ntouch '{}'\n{}\necho newest >&2\n{}\n",
+        written.display(),
+        waits("cut"),
+        waits("ended")
+    );
+    machine.script("start", &(start.trim_start_matches("#!/bin/sh\n").to_owned() + &writes));
+    machine.configure(None);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    assert_made(&mut connection, id);
+    let log = machine.sandbox.home().join("logs/machine-machine.log");
+    eventually("the log is cut", || {
+        (written.exists() && fs::metadata(&log).is_ok_and(|log| log.len() <= 4 * 1024 * 1024)).then_some(())
+    });
+    fs::write(machine.path("cut"), "").unwrap();
+    eventually("the server writes at the end of what is kept", || {
+        fs::read_to_string(&log).unwrap().ends_with("a line of the server\nnewest\n").then_some(())
+    });
+    fs::write(machine.path("ended"), "").unwrap();
+}
+
+#[test]
 fn keys_that_make_no_sense_are_named() {
     let sandbox = Sandbox::new();
     let section = "[providers.machine]\nkind = \"sdcpp\"\nstart = [\"up\"]\nstop = [\"down\"]\n";

@@ -1,30 +1,25 @@
 //! Runs a start or stop command: without a shell, in a process group of its own, and so that what it leaves running survives the daemon.
 
 use std::{
-    fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
 };
 
-use reel_protocol::is_unprintable;
 use tokio::sync::oneshot;
 
-/// How much of the end of standard error is read for the message about a failure, in bytes.
-const TAIL_BYTES: u64 = 4 * 1024;
-/// Longest part of standard error that is shown, in characters.
-const SHOWN_CHARS: usize = 300;
+use super::log;
 
-/// Starts a command. The receiver gets its outcome when it has ended; the error says how it failed. Standard error goes to `log`, which is emptied
-/// first: the server may inherit it, so it must not be a pipe that ends with the daemon. Blocks while the process is made.
+/// Starts a command. The receiver gets its outcome when it has ended; the error says how it failed. Its output goes to `log`, which is emptied first:
+/// the server may inherit it, so it must not be a pipe that ends with the daemon. Blocks while the process is made.
 pub(super) fn spawn(command: &[String], log: PathBuf) -> oneshot::Receiver<Result<(), String>> {
     let (ended, outcome) = oneshot::channel();
     let (program, arguments) = command.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
-    let child = File::create(&log).and_then(|stderr| {
+    let child = log::create(&log).and_then(|output| {
         let mut command = Command::new(program);
-        command.args(arguments).process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(stderr).spawn()
+        command.args(arguments).process_group(0).stdin(Stdio::null());
+        command.stdout(output.try_clone()?).stderr(output).spawn()
     });
     let mut child = match child {
         Ok(child) => child,
@@ -53,19 +48,7 @@ fn outcome_of(status: io::Result<ExitStatus>, log: &std::path::Path) -> Result<(
         (Some(code), _) => format!("exit code {code}"),
         (None, signal) => format!("signal {}", signal.unwrap_or_default()),
     };
-    Err(last_line(log).map_or_else(|| how.clone(), |line| format!("{how}: {line}")))
-}
-
-/// Returns the last line of a log that is not blank.
-fn last_line(log: &std::path::Path) -> Option<String> {
-    let mut file = File::open(log).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES))).ok()?;
-    let mut tail = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut tail).ok()?;
-    let text = String::from_utf8_lossy(&tail);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect())
+    Err(log::last_line(log).map_or_else(|| how.clone(), |line| format!("{how}: {line}")))
 }
 
 #[cfg(test)]

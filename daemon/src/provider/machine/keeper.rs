@@ -9,6 +9,7 @@ use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
 use super::{
     Machines,
     command::spawn,
+    log,
     machines::{Job, Watched},
     ours::OursFile,
     state::{Event, Order},
@@ -63,8 +64,16 @@ impl Keeper {
         }
     }
 
-    /// Tries to connect to servers that are being started, and reports the time that has passed for all.
+    /// Tries to connect to servers that are being started, reports the time that has passed for all, and keeps their logs small.
     async fn look(&self, watched: Vec<Watched>) {
+        let logs: Vec<_> = watched.iter().map(|server| self.log_of(&server.name)).collect();
+        let cutting = spawn_blocking(move || {
+            for log in logs {
+                if let Err(error) = log::cut(&log) {
+                    tracing::warn!(log = %log.display(), %error, "the log of a server is too large, and cannot be cut");
+                }
+            }
+        });
         let probes =
             watched.into_iter().map(|Watched { name, address: (host, port), is_probed }| async move {
                 if is_probed
@@ -76,6 +85,12 @@ impl Keeper {
                 self.machines.handle(&name, Event::Tick { is_used });
             });
         join_all(probes).await;
+        // It ends by itself, and its failures are logged.
+        let _ = cutting.await;
+    }
+
+    fn log_of(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("machine-{name}.log"))
     }
 
     /// Writes which servers reel has started, if that has changed.
@@ -130,7 +145,7 @@ impl Keeper {
 
     /// Runs a command to its end. The error says how it failed.
     async fn run_command(&self, name: &str, command: Vec<String>) -> Result<(), String> {
-        let log = self.logs.join(format!("machine-{name}.log"));
+        let log = self.log_of(name);
         let spawned = spawn_blocking(move || spawn(&command, log)).await;
         let Ok(outcome) = spawned else { return Err("it could not be run".to_owned()) };
         // Without a thread that waits for the command, how it ended is not known, and a connection shows whether the server is up.

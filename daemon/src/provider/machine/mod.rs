@@ -5,6 +5,7 @@
 
 mod command;
 mod keeper;
+mod log;
 mod machines;
 mod ours;
 mod state;
