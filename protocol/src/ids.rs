@@ -27,7 +27,7 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         type Value = u64;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("u64")
+            f.write_str("a whole number below 2^53")
         }
 
         fn visit_u64<E: de::Error>(self, value: u64) -> Result<u64, E> {

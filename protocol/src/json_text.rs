@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-use crate::limits::JSON_DEPTH;
+use crate::{JsonError, limits::JSON_DEPTH, read_json};
 
 /// A JSON document that is well-formed and nested at most [`JSON_DEPTH`] deep.
 ///
@@ -54,9 +54,9 @@ impl JsonText {
         Self::well_formed(serde_json::value::to_raw_value(value).map_err(JsonTextError::Malformed)?)
     }
 
-    /// Decodes the document as a `T`.
-    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.as_str())
+    /// Decodes the document as a `T`. Whole numbers may be written as `7.0`.
+    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, JsonError> {
+        read_json(self.as_str())
     }
 
     /// Returns the JSON, which is on one line.

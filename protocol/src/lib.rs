@@ -51,6 +51,7 @@ mod image;
 mod json_text;
 mod note;
 mod printable;
+mod read_json;
 mod render;
 mod seconds;
 mod speech;
@@ -73,6 +74,7 @@ pub use self::{
     methods::Method,
     note::TaskNote,
     printable::{is_unprintable, printable},
+    read_json::{JsonError, read_json},
     render::{
         AudioMixParams, BurntCue, BurntOutline, BurntPosition, BurntStyle, BurntTitle, CameraMove,
         FilmFormat, FilmedVisual, JoinedClip, Music, PlacedVoice, RenderJoinParams, RenderShotParams,

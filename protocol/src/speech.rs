@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::JsonText;
 
-/// The params of `voice.speak`. Unknown fields are `invalid_params`, because a mistyped one would quietly make (and pay for) other speech.
+/// The params of `voice.speak`. Unknown fields are `invalid_params`, because a mistyped one would quietly make (and pay for) other speech. A
+/// provider that would ignore `model`, `voice` or `extra` is not chosen if they are given; if there is no other, that is `invalid_params` too. The
+/// provider `draft` is an exception: it ignores all fields but `text`, `language`, `speed` and `format`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -14,8 +16,8 @@ pub struct SpeechParams {
     /// The name of one of the provider's voices, at most 256 bytes, as `provider.voices` lists them; the provider's default if absent.
     #[serde(default)]
     pub voice: Option<String>,
-    /// The language of the text as a BCP 47 tag, such as `en` or `zh-TW`. Providers that detect the language of a text ignore it. The provider
-    /// decides if absent.
+    /// The language of the text as a BCP 47 tag, such as `en` or `zh-TW`. `voice` wins over it: where a voice is named, it chooses no other one.
+    /// Providers that detect the language of a text ignore it. The provider decides if absent.
     #[serde(default)]
     pub language: Option<String>,
     /// The speed, 0.25 to 4; 1, which is the voice's usual speed, if absent.

@@ -1,6 +1,8 @@
 //! Tasks: how they are submitted, and how they are shown.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{BatchId, Digest, JsonText, Seconds, TaskId, TaskNote, Timestamp};
 
@@ -219,7 +221,7 @@ pub struct TaskSpec {
     #[serde(default)]
     pub provider: Option<String>,
     /// The priority, -100 to 100, else `invalid_params`; 0 if absent. Tasks with a higher one start first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "priority")]
     pub priority: i8,
     /// Tasks that must succeed before this one starts, at most 1,000; none if absent. One that does not exist is `dependency_not_found`. If one fails
     /// or is cancelled, this task fails with `dependency_failed`.
@@ -242,6 +244,29 @@ pub struct TaskSpec {
     pub metadata: Option<JsonText>,
 }
 
+/// Reads a priority. The error for a number that no `i8` holds names the range that is allowed.
+pub(crate) fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i8, D::Error> {
+    struct Priority;
+
+    impl de::Visitor<'_> for Priority {
+        type Value = i8;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number from -100 to 100")
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<i8, E> {
+            i8::try_from(value).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(value), &self))
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<i8, E> {
+            i8::try_from(value).map_err(|_| E::invalid_value(de::Unexpected::Signed(value), &self))
+        }
+    }
+
+    deserializer.deserialize_i8(Priority)
+}
+
 /// How far the attempt of a task is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -262,7 +287,8 @@ pub struct TaskError {
     pub message: String,
     /// What to do next, for a person; null if there is nothing to say.
     pub hint: Option<String>,
-    /// Whether `task.retry` may succeed without any other change.
+    /// Whether `task.retry` may succeed without any other change. It is false for `dependency_failed`: first retry the tasks that this one depends on, or
+    /// `task.retry` answers `illegal_state`. A task that is held needs `task.release` instead, whatever this says.
     pub retryable: bool,
     /// The HTTP status of the provider's response; null if there was none.
     pub provider_status: Option<u16>,

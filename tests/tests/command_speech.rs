@@ -9,7 +9,7 @@
 
 use std::{fs, path::Path};
 
-use reel_tests::{needs, process::binary};
+use reel_tests::{Sandbox, needs, process::binary};
 use reeld::{
     budget::Budget,
     process::Launcher,
@@ -17,6 +17,7 @@ use reeld::{
         CommandDefinition, CommandError, CommandRunner, Placeholder, Values, for_language, named, shipped,
     },
 };
+use serde_json::json;
 use tokio::sync::watch;
 
 /// Asserts that a file is a WAV file, and returns its length in seconds if it has 22,050 Hz, 16 bits and one channel.
@@ -61,4 +62,25 @@ async fn espeak_ng_speaks() {
     let CommandError::Failed(failure) = error else { panic!("{error:?}") };
     assert_eq!(failure.error.code, "provider_refused");
     assert!(failure.error.message.contains("voice does not exist"), "{}", failure.error.message);
+}
+
+#[test]
+fn espeak_refuses_what_it_would_ignore_before_there_is_a_task() {
+    if !needs::program("espeak-ng") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    for (field, value) in [("model", json!("tts-1")), ("extra", json!({ "pitch": 1 }))] {
+        let mut params = json!({ "text": "The sea." });
+        params[field] = value;
+        let submit = json!({ "kind": "voice.speak", "params": params, "provider": "espeak-ng" });
+        let error = connection.err("task.submit", submit);
+        assert_eq!(error.data.code, "invalid_params");
+        assert_eq!(error.message, format!("espeak-ng takes no {field}"));
+    }
+    assert!(connection.ok("task.list", json!({}))["tasks"].as_array().unwrap().is_empty());
+    let both = json!({ "text": "The sea.", "voice": "de", "language": "fr" });
+    let spoken = connection.submit("voice.speak", both);
+    assert_eq!(connection.wait(spoken)["state"], "succeeded", "the voice wins over the language");
 }

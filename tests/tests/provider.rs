@@ -248,3 +248,23 @@ fn the_good_pictures_of_a_response_are_kept_whatever_else_it_has() {
         assert_eq!(provider.calls_of(name), 1, "{name}");
     }
 }
+
+#[test]
+fn the_provider_list_agrees_with_the_services_about_who_serves_what() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let listed = connection.ok("provider.list", json!({}));
+    let status = connection.ok("service.status", json!({}));
+    let mut compared = 0;
+    for (service, info) in status["services"].as_object().unwrap() {
+        for provider in info["providers"].as_array().unwrap() {
+            let listed = listed["providers"].as_array().unwrap();
+            let listed = listed.iter().find(|one| one["name"] == *provider).unwrap();
+            // Texts are translated by whoever serves chats.
+            let service = if service == "translate" { "text" } else { service };
+            assert!(listed["services"].as_array().unwrap().contains(&json!(service)), "{service}: {listed}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 3, "draft alone serves three: {status}");
+}

@@ -146,3 +146,28 @@ fn a_chain_of_drafts_needs_no_provider() {
     let error = connection.err("task.submit", from_output("a", first));
     assert!(error.message.contains("draft makes no pictures from other pictures"), "{}", error.message);
 }
+
+#[test]
+fn a_reference_where_no_digest_belongs_is_refused_in_the_words_of_its_sender() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let digest = "0".repeat(64);
+    for (params, message) in [
+        (
+            json!({ "prompt": "q", "width": { "$output": 1 } }),
+            "width: a reference to an output, expected a whole number",
+        ),
+        (json!({ "prompt": "q", "style": { "$output": 1 } }), "there is no style"),
+    ] {
+        let error = connection.err("task.submit", json!({ "kind": "image.generate", "params": params }));
+        assert!(error.message.contains(message), "{}", error.message);
+        assert!(!error.message.contains(&digest), "{}", error.message);
+        assert!(error.data.hint.as_ref().unwrap().contains("$output"), "{:?}", error.data.hint);
+    }
+    let error = connection.err(
+        "task.submit",
+        json!({ "kind": "video.generate", "params": { "prompt": "q", "image": { "$output": 99_999 } } }),
+    );
+    assert_eq!(error.data.code, "dependency_not_found");
+    assert_eq!(error.message, "task 99999, which `after` or a reference in the params names, does not exist");
+}

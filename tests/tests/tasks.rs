@@ -277,3 +277,21 @@ fn a_deadline_ends_queued_and_running_tasks() {
     let next = connection.submit("debug.noop", json!({}));
     assert_eq!(connection.wait(next)["state"], "succeeded");
 }
+
+#[test]
+fn a_task_whose_dependency_failed_is_retried_after_that_dependency() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let first = connection.submit("debug.fail", json!({ "code": "no_luck", "retryable": true }));
+    let second = connection.submit_as(json!({ "kind": "debug.noop", "after": [first] }));
+    let failed = connection.wait(second);
+    assert_eq!(failed["error"]["code"], "dependency_failed", "{failed}");
+    assert_eq!(
+        failed["error"]["retryable"], false,
+        "its retry is refused as long as the first one has failed"
+    );
+    assert_eq!(connection.err("task.retry", json!({ "id": second })).data.code, "illegal_state");
+    connection.ok("queue.pause", json!({}));
+    connection.ok("task.retry", json!({ "id": first }));
+    assert_eq!(connection.ok("task.retry", json!({ "id": second }))["state"], "waiting");
+}

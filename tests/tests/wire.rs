@@ -98,30 +98,6 @@ fn params_of_wrong_types_are_refused_with_a_next_step() {
 }
 
 #[test]
-fn service_call_refuses_fields_that_only_task_submit_has() {
-    let sandbox = Sandbox::started();
-    let mut connection = sandbox.connect();
-    for (field, value) in [
-        ("request_id", json!("once")),
-        ("name", json!("mine")),
-        ("metadata", json!({ "shot": 3 })),
-        ("priority", json!(1)),
-        ("after", json!([1])),
-        ("max_attempts", json!(1)),
-        ("deadline_s", json!(1)),
-    ] {
-        let mut params = json!({ "service": "debug", "method": "noop", "unknown_to_all": 1 });
-        params[field] = value;
-        let error = connection.err("service.call", params);
-        assert_refused(&error, ErrorCode::InvalidParams, field);
-        assert_eq!(error.message, format!("service.call has no field {field}: it is a field of task.submit"));
-        assert_eq!(error.data.hint.as_deref(), Some("use task.submit and task.wait"));
-    }
-    let listed = connection.ok("task.list", json!({}));
-    assert!(listed["tasks"].as_array().unwrap().is_empty(), "{listed}");
-}
-
-#[test]
 fn each_kind_of_missing_thing_has_its_own_error_code() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();

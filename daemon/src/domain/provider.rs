@@ -103,13 +103,20 @@ pub struct SpeechCapabilities {
     pub formats: &'static [SpeechFormat],
     /// The voice for requests that name none, if the configuration or the kind sets one.
     pub voice: Option<String>,
+    /// The params that it would ignore, of `voice`, `model` and `extra`.
+    pub ignored: Vec<&'static str>,
     /// The fields of the provider's request that are set from other params. `extra` must not contain them.
     pub own_fields: &'static [&'static str],
 }
 
 impl Default for SpeechCapabilities {
     fn default() -> Self {
-        Self { formats: &[SpeechFormat::Wav, SpeechFormat::Mp3], voice: None, own_fields: &[] }
+        Self {
+            formats: &[SpeechFormat::Wav, SpeechFormat::Mp3],
+            voice: None,
+            ignored: Vec::new(),
+            own_fields: &[],
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use reel_protocol::{
     Method, RpcError,
     binary::{self, Message},
     methods::{EVENT, Event},
-    rpc,
+    read_json, rpc,
 };
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -158,7 +158,7 @@ impl Params<'_> {
         let unreadable = |error: &dyn Display| Misfit::Unreadable(error.to_string());
         match self {
             Self::Json(text) if !text.starts_with('{') => Err(Misfit::NoObject),
-            Self::Json(text) => serde_json::from_str(text).map_err(|error| unreadable(&error)),
+            Self::Json(text) => read_json(text).map_err(|error| unreadable(&error)),
             Self::Binary(bytes) => binary::decode(bytes).map_err(|error| unreadable(&error)),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use reel_protocol::{
-    DebugFailParams, DebugNoopParams, DebugProgressParams, DebugSleepParams, JsonText, TaskError,
+    DebugFailParams, DebugNoopParams, DebugProgressParams, DebugSleepParams, JsonError, JsonText, TaskError,
 };
 
 use super::{BadParams, LocalWork, RunEnd, Service, Work};
@@ -65,7 +65,7 @@ enum Call {
 
 /// Reads and checks the params of a method.
 fn check(method: &str, params: &JsonText) -> Result<Call, BadParams> {
-    let bad = |error: serde_json::Error, fields: &str| {
+    let bad = |error: JsonError, fields: &str| {
         BadParams::new(
             format!("the params do not fit debug.{method}: {error}"),
             format!("the fields are {fields}"),

@@ -64,9 +64,9 @@ impl Planner {
         if references.is_empty() {
             return self.checked(spec);
         }
-        let any = references.iter().map(|_| Digest::from_bytes([0; 32]));
-        let params = resolve(spec.params, any).unwrap_or_default();
-        self.checked(&PlanSpec { params: &params, ..*spec })?;
+        let any = Digest::from_bytes([0; 32]);
+        let params = resolve(spec.params, references.iter().map(|_| any)).unwrap_or_default();
+        self.checked(&PlanSpec { params: &params, ..*spec }).map_err(|bad| without_placeholder(bad, any))?;
         let params = spec.params.clone();
         Ok(Plan { params, references, generation: self.generation, ..Plan::default() })
     }
@@ -237,6 +237,20 @@ fn no_provider(service: &str) -> BadParams {
         code: ErrorCode::NoProvider,
         message: format!("no provider of {results} is configured"),
         hint: Some("reel providers add adds one; reel providers shows what each one makes".to_owned()),
+    }
+}
+
+/// Rewrites an error about the digest that stood for a reference, which the client has not sent.
+fn without_placeholder(bad: BadParams, any: Digest) -> BadParams {
+    let any = any.to_string();
+    if !bad.message.contains(&any) {
+        return bad;
+    }
+    let message = bad.message.replace(&format!("string \"{any}\""), "a reference to an output");
+    BadParams {
+        message: message.replace(&any, "a reference to an output"),
+        hint: Some("{\"$output\": 7} stands only where params hold the digest of an artifact".to_owned()),
+        ..bad
     }
 }
 

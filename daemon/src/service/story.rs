@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reel_protocol::{Digest, JsonText, StoryMakeParams};
-use reel_story::project::{Project, read_json};
+use reel_story::project::{Project, check_decoded};
 
 use super::{BadParams, Service, Work, storyboard, voice::is_language};
 use crate::{domain::Inputs, nearest::nearest};
@@ -56,10 +56,8 @@ impl StorySpec {
     pub(super) fn check(params: &JsonText) -> Result<Self, BadParams> {
         let params: StoryMakeParams =
             params.decode().map_err(|error| BadParams::unreadable(STORY_MAKE, FIELDS, params, &error))?;
-        let value = params.project.decode().map_err(|error| {
-            BadParams::new(format!("the project is no JSON: {error}"), "send the project file as JSON")
-        })?;
-        let mut project = read_json(&value).map_err(|error| {
+        let decoded = params.project.decode().map_err(|error| (error.path, error.message));
+        let mut project = check_decoded(decoded).map_err(|error| {
             BadParams::new(
                 format!("the project does not hold: {error}"),
                 "mend the project, then send it again",

@@ -50,7 +50,7 @@ impl ProviderWork for SpeechParams {
     }
 
     fn fits(&self, provider: &ProviderProfile) -> Result<(), BadParams> {
-        let SpeechCapabilities { formats, own_fields, .. } = &provider.speech;
+        let SpeechCapabilities { formats, ignored, own_fields, .. } = &provider.speech;
         if let Some(format) = self.format.filter(|format| !formats.contains(format)) {
             let made: Vec<_> = formats.iter().map(|format| format.name()).collect();
             let message =
@@ -59,6 +59,15 @@ impl ProviderWork for SpeechParams {
                 message,
                 "leave out `format`, so that the result has the provider's own format, or name another provider",
             ));
+        }
+        let given = [
+            ("voice", self.voice.is_some()),
+            ("model", self.model.is_some()),
+            ("extra", self.extra.is_some()),
+        ];
+        if let Some((name, _)) = given.iter().find(|(name, is_given)| *is_given && ignored.contains(name)) {
+            let message = format!("{} takes no {name}", provider.name);
+            return Err(BadParams::new(message, format!("leave {name} out, or name another provider")));
         }
         BadParams::of_extra(self.extra.as_ref(), own_fields, &provider.name)
     }
@@ -175,8 +184,11 @@ mod tests {
 
     #[test]
     fn a_provider_is_not_asked_for_a_form_that_it_does_not_make() {
-        let speech =
-            SpeechCapabilities { formats: &[SpeechFormat::Wav], own_fields: &["input"], voice: None };
+        let speech = SpeechCapabilities {
+            formats: &[SpeechFormat::Wav],
+            own_fields: &["input"],
+            ..SpeechCapabilities::default()
+        };
         let provider = ProviderProfile { name: "narrator".into(), speech, ..ProviderProfile::default() };
         for (json, part) in [
             (r#"{"text":"a","format":"mp3"}"#, "narrator makes no mp3, it makes wav"),
@@ -188,6 +200,16 @@ mod tests {
         }
         let fine = checked(r#"{"text":"a","format":"wav","extra":{"instructions":"sad"}}"#).unwrap();
         assert_eq!(fine.fits(&provider), Ok(()));
+        let mut plain = provider;
+        plain.speech.ignored = vec!["voice", "model", "extra"];
+        for (json, message) in [
+            (r#"{"text":"a","voice":"v"}"#, "narrator takes no voice"),
+            (r#"{"text":"a","model":"m"}"#, "narrator takes no model"),
+            (r#"{"text":"a","extra":{}}"#, "narrator takes no extra"),
+        ] {
+            assert_eq!(checked(json).unwrap().fits(&plain).unwrap_err().message, message);
+        }
+        assert_eq!(checked(r#"{"text":"a","language":"en"}"#).unwrap().fits(&plain), Ok(()));
     }
 
     #[test]

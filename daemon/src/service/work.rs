@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{ErrorCode, JsonText, JsonTextError, limits::NAME_BYTES, methods::StyleInfo};
+use reel_protocol::{ErrorCode, JsonError, JsonText, JsonTextError, limits::NAME_BYTES, methods::StyleInfo};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::RunEnd;
@@ -99,7 +99,7 @@ impl BadParams {
     }
 
     /// The error for params that cannot be decoded. If they have a field that is not in `fields`, the hint names the nearest one.
-    pub fn unreadable(kind: &str, fields: &[&str], params: &JsonText, error: &serde_json::Error) -> Self {
+    pub fn unreadable(kind: &str, fields: &[&str], params: &JsonText, error: &JsonError) -> Self {
         let names: BTreeMap<String, &RawValue> = params.decode().unwrap_or_default();
         let unknown = names.keys().find(|name| !fields.contains(&name.as_str()));
         let hint = unknown.and_then(|unknown| nearest(unknown, fields.iter().copied())).map_or_else(

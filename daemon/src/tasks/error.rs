@@ -21,11 +21,11 @@ pub enum TaskRefusal {
     #[error("no batch {0}")]
     NoBatch(BatchId),
     /// A dependency does not exist.
-    #[error("`after` names task {id}, which does not exist")]
+    #[error("task {id}, which `after` or a reference in the params names, does not exist")]
     NoDependency {
         /// Index of the spec in the request, from 0.
         index: usize,
-        /// The id in `after` that does not exist.
+        /// The id that does not exist, in `after` or in a reference to an output.
         id: TaskId,
     },
     /// A task of the request cannot start from an artifact that it names.

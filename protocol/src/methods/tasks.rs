@@ -138,5 +138,6 @@ pub struct SetPriorityParams {
     /// The id of the task; an unknown one is `task_not_found`.
     pub id: TaskId,
     /// The new priority, -100 to 100, else `invalid_params`. Tasks with a higher one start first.
+    #[serde(deserialize_with = "crate::task::priority")]
     pub priority: i8,
 }

@@ -29,7 +29,7 @@ pub use self::{
         VERSION, Video,
     },
     new_file::new_file,
-    read::{ProjectError, read_json, read_toml},
+    read::{ProjectError, check_decoded, read_json, read_toml},
     settings::{Setting, SettingChange},
     sheets::{MAX_REFERENCES, SHEET_SIDE, Subject, is_sheet_step},
     shot_settings::ShotSetting,

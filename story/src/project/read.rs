@@ -24,6 +24,16 @@ pub struct ProjectError {
     pub position: Option<(usize, usize)>,
 }
 
+/// What messages say about a TOML file, and what they say about JSON instead.
+const IN_JSON: [(&str, &str); 6] = [
+    ("each is a table under [[shots]] with a text", "`shots` is a list of objects with a `text`"),
+    ("text = \"\"", "\"text\": \"\""),
+    ("[voices] or [[characters]]", "`voices` or `characters`"),
+    ("[[characters]]", "`characters`"),
+    ("[[places]]", "`places`"),
+    ("[[scenes]]", "`scenes`"),
+];
+
 impl ProjectError {
     fn in_toml(text: &str, span: Option<Range<usize>>, message: String) -> Self {
         let position = span.map(|span| position(text, span.start));
@@ -37,6 +47,7 @@ impl ProjectError {
     }
 
     fn in_json(path: &str, message: String) -> Self {
+        let message = IN_JSON.iter().fold(message, |message, (toml, json)| message.replace(toml, json));
         let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
         Self { at, message, position: None }
     }
@@ -59,9 +70,18 @@ pub fn read_toml(text: &str) -> Result<Project, ProjectError> {
     Ok(project)
 }
 
-/// Reads and checks a project in JSON, as in the params of `story.make`.
+/// Reads and checks a project in JSON, as an output of `story.storyboard`.
 pub fn read_json(value: &Value) -> Result<Project, ProjectError> {
-    let project = Project::deserialize_from(value)?;
+    check_in_json(Project::deserialize_from(value)?)
+}
+
+/// Checks a project that was decoded from JSON, as in the params of `story.make`. An error is the path of the value that is wrong, such as
+/// `video.music`, and the message of the decoder.
+pub fn check_decoded(decoded: Result<Project, (String, String)>) -> Result<Project, ProjectError> {
+    check_in_json(decoded.map_err(|(path, message)| ProjectError::in_json(&path, plain(&message)))?)
+}
+
+fn check_in_json(project: Project) -> Result<Project, ProjectError> {
     check(&project).map_err(|problem| ProjectError::in_json(&shown(&problem.path), problem.message))?;
     Ok(project)
 }
@@ -301,7 +321,10 @@ text = ""
                 json!({ "text": "", "camra": "in" }),
                 "shots[1]: there is no field `camra`: did you mean `camera`?",
             ),
-            (json!({ "id": "a2" }), "shots[1]: the shot has no text: write text = \"\" if nothing is spoken"),
+            (
+                json!({ "id": "a2" }),
+                "shots[1]: the shot has no text: write \"text\": \"\" if nothing is spoken",
+            ),
             (
                 json!({ "text": "", "id": "a1" }),
                 "shots[1].id: two shots have the id `a1`: give one of them another id",

@@ -99,6 +99,29 @@ fn media(daemon: &mut Checked, sandbox: &Sandbox) {
 }
 
 #[test]
+fn every_task_that_the_specification_submits_is_accepted() {
+    let specification = fs::read_to_string(crate::protocol("src/specification.md")).unwrap();
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let mut kinds = BTreeSet::new();
+    for line in specification.lines().filter(|line| line.contains(r#""method":"task.submit""#)) {
+        let spec = serde_json::from_str::<Value>(line).unwrap()["params"].take();
+        // Nobody serves chats here, and what a dry run checks, a submit checks too.
+        let needs_provider = spec["kind"] == "text.chat";
+        let call = json!({ "kind": spec["kind"], "params": spec["params"] });
+        match connection.call("provider.dry_run", call) {
+            Err(error) if needs_provider => assert_eq!(error.data.code, "no_provider", "{line}"),
+            Err(error) => panic!("{error:?}: {line}"),
+            Ok(_) => assert!(!needs_provider, "{line}"),
+        }
+        kinds.insert(spec["kind"].as_str().unwrap().to_owned());
+    }
+    for kind in ["image.generate", "voice.speak", "video.generate", "story.make", "video.assemble"] {
+        assert!(kinds.contains(kind), "{kind} has no example");
+    }
+}
+
+#[test]
 fn every_method_answers_what_its_schema_says() {
     let sandbox = Sandbox::started();
     let mut daemon = Checked {

@@ -80,6 +80,6 @@ fn of_request(request: &PlannedRequest) -> Vec<String> {
 
 /// Formats a JSON document with a line for each field.
 fn pretty(body: &JsonText) -> String {
-    let value = body.decode::<Value>().and_then(|value| serde_json::to_string_pretty(&value));
-    value.unwrap_or_else(|_| body.as_str().to_owned())
+    let value = body.decode::<Value>().ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
+    value.unwrap_or_else(|| body.as_str().to_owned())
 }

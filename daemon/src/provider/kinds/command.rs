@@ -60,6 +60,9 @@ const IMAGE_PARAMS: &[(&str, Placeholder)] = &[
     ("mask", Placeholder::Mask),
 ];
 
+/// Params of speech, each with the placeholder that passes it to the program.
+const SPEECH_PARAMS: &[(&str, Placeholder)] = &[("voice", Placeholder::Voice), ("model", Placeholder::Model)];
+
 /// The kind `command`, whose instances run a program on this machine.
 #[derive(Debug)]
 pub struct Command;
@@ -128,13 +131,16 @@ impl Kind for Command {
     }
 
     fn speech(&self, config: &ProviderConfig) -> SpeechCapabilities {
-        let formats: &[SpeechFormat] =
-            match definition(config).map(|definition| definition.extension.as_str()) {
-                Some("wav") => &[SpeechFormat::Wav],
-                Some("mp3") => &[SpeechFormat::Mp3],
-                _ => &[],
-            };
-        SpeechCapabilities { formats, ..SpeechCapabilities::default() }
+        let Some(definition) = definition(config) else { return SpeechCapabilities::default() };
+        let untold = SPEECH_PARAMS.iter().filter(|(_, placeholder)| !definition.honours(*placeholder));
+        // No placeholder passes the fields of `extra`.
+        let ignored = untold.map(|(name, _)| *name).chain(["extra"]).collect();
+        let formats: &[SpeechFormat] = match definition.extension.as_str() {
+            "wav" => &[SpeechFormat::Wav],
+            "mp3" => &[SpeechFormat::Mp3],
+            _ => &[],
+        };
+        SpeechCapabilities { formats, ignored, ..SpeechCapabilities::default() }
     }
 
     fn chat(&self, config: &ProviderConfig) -> ChatCapabilities {

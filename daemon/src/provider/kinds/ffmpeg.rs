@@ -36,7 +36,7 @@ impl Ffmpeg {
                 address: "embedded".to_owned(),
                 adapter_version: VERSION.to_owned(),
                 is_embedded: true,
-                services: vec!["render".to_owned()],
+                services: vec!["render".to_owned(), "audio".to_owned()],
                 ..ProviderProfile::default()
             },
             limits: GateLimits { max_concurrent: 1, requests_per_minute: None },

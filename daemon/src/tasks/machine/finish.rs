@@ -127,7 +127,7 @@ impl<S: Surroundings> Machine<S> {
     pub(super) fn fail_after(&mut self, id: TaskId, failed: TaskId) {
         let message = format!("task {failed}, which it waited for, did not succeed");
         let hint = format!("reel show {failed} says why; reel retry {failed}, then reel retry {id}");
-        self.finish(id, End::failed(task_error(ErrorCode::DependencyFailed, message, &hint, true)));
+        self.finish(id, End::failed(task_error(ErrorCode::DependencyFailed, message, &hint, false)));
     }
 
     pub(super) fn pass_deadline(&mut self, id: TaskId) {

@@ -55,9 +55,6 @@ impl CommandProvider {
             values.set(Placeholder::Model, model);
         }
         values.set_speed(params.speed);
-        if params.extra.is_some() {
-            return Err(failed(self.no_speech("it takes no extra", "leave extra out")));
-        }
         let speech = self.make_media(values, cancel, "audio/").await?;
         Ok(Generated { artifacts: vec![speech], notes: Vec::new(), cost_microusd: None })
     }
@@ -67,10 +64,7 @@ impl CommandProvider {
     async fn voice(&self, params: &SpeechParams) -> Result<Option<String>, Failure> {
         let definition = &self.definition;
         if !definition.honours(Placeholder::Voice) {
-            return match &params.voice {
-                Some(_) => Err(self.no_speech("it takes no voice", "leave the voice out")),
-                None => Ok(None),
-            };
+            return Ok(None);
         }
         let Some(list) = &definition.voice_list else {
             return Ok(params.voice.clone().or_else(|| definition.voice.clone()));
