@@ -8,7 +8,7 @@ use super::{Answer, Machine, RequestId, RunId, Surroundings, Todo, Write};
 use crate::{
     domain::RemoteJob,
     store::{EncodedRemoteJob, Recovered},
-    tasks::{Plan, end::task_error},
+    tasks::{Plan, end::task_error, live::LiveTask},
 };
 
 impl Recovered {
@@ -25,6 +25,32 @@ pub(super) fn remote_id(job: Option<&RemoteJob>) -> Option<EncodedRemoteJob> {
         tracing::warn!("what the provider holds is too long for the journal; a restart will not know of it");
     }
     text.map(EncodedRemoteJob)
+}
+
+impl LiveTask {
+    /// Returns why the provider that a plan names first may not be asked: another provider has made results for the task, and may have been paid.
+    pub(super) fn made_elsewhere(&self, plan: &Plan) -> Option<TaskError> {
+        let (job, planned) = (self.job.as_ref()?, plan.candidates.first()?);
+        let id = self.id;
+        let made_by = job.provider();
+        if made_by == &*planned.provider || job.may_ask_again() {
+            return None;
+        }
+        let did = match **job {
+            RemoteJob::Results { .. } => "made its results",
+            RemoteJob::Submitting { .. } => "may have a job for it",
+            RemoteJob::Submitted { .. } => "has a job for it",
+        };
+        let message = format!(
+            "{made_by} {did} and is not configured any more; {} may have to be paid for the same",
+            planned.provider
+        );
+        let hint = format!(
+            "configure {made_by} again, then reel release {id} fetches what it made; else it asks {}; reel cancel {id} cancels it",
+            planned.provider
+        );
+        Some(task_error(ErrorCode::AnswerLost, message, &hint, true))
+    }
 }
 
 impl<S: Surroundings> Machine<S> {
@@ -67,29 +93,6 @@ impl<S: Surroundings> Machine<S> {
         let job = self.known_job(id);
         let Some(task) = self.live.get_mut(&id) else { return };
         task.job = job.or_else(|| task.job.take()).map(|job| Arc::new(job.or_ask_again()));
-    }
-
-    /// Returns why the provider that a plan names first may not be asked: another provider has made results for the task, and may have been paid.
-    pub(super) fn made_elsewhere(&self, id: TaskId, plan: &Plan) -> Option<TaskError> {
-        let (job, planned) = (self.live.get(&id)?.job.as_ref()?, plan.candidates.first()?);
-        let made_by = job.provider();
-        if made_by == &*planned.provider || job.may_ask_again() {
-            return None;
-        }
-        let did = match **job {
-            RemoteJob::Results { .. } => "made its results",
-            RemoteJob::Submitting { .. } => "may have a job for it",
-            RemoteJob::Submitted { .. } => "has a job for it",
-        };
-        let message = format!(
-            "{made_by} {did} and is not configured any more; {} may have to be paid for the same",
-            planned.provider
-        );
-        let hint = format!(
-            "configure {made_by} again, then reel release {id} fetches what it made; else it asks {}; reel cancel {id} cancels it",
-            planned.provider
-        );
-        Some(task_error(ErrorCode::AnswerLost, message, &hint, true))
     }
 
     /// Returns what a person should know about a cancelled task: results that were made but not fetched, or a call that may have been paid.

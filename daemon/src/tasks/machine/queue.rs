@@ -15,7 +15,7 @@ impl<S: Surroundings> Machine<S> {
             return self.plan_anew(id);
         }
         let Some(task) = self.live.get(&id) else { return };
-        if let Some(error) = self.made_elsewhere(id, &task.plan) {
+        if let Some(error) = task.made_elsewhere(&task.plan) {
             return self.when_settled(id, Todo::HoldUnknown(error));
         }
         let (was_own, priority) = (self.flights.leads_or_alone(id), task.priority);

@@ -1,17 +1,15 @@
 //! Adapts unfinished tasks to a change of the configured providers. Each task is planned again, and keeps its provider while that is configured. A
 //! task whose provider is not configured waits until it is, because it may be missing only for a moment.
 
+mod change;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use reel_protocol::{TaskId, TaskState};
 
+use self::change::{Change, change};
 use super::{Effect, Machine, Surroundings, Todo, Unplanned, attempt::Run, queue::is_unknown};
-use crate::tasks::{
-    Candidate, Plan, PlanRefusal, PlanTasks,
-    end::{End, task_error},
-    flights::Departure,
-    live::LiveTask,
-};
+use crate::tasks::{Plan, PlanRefusal, PlanTasks, end::End, flights::Departure, live::LiveTask};
 
 impl LiveTask {
     fn unplanned(&self) -> Unplanned {
@@ -62,63 +60,39 @@ impl<S: Surroundings> Machine<S> {
         self.when_settled(id, Todo::Replan { generation: self.planner.generation(), plan });
     }
 
-    /// Sets the new plan of a task, unless an attempt of its flight is under way. In that case the task is planned again after the attempt.
+    /// Applies a new plan, or the refusal to make one, to a task, unless an attempt of its flight is under way. In that case the task is planned again
+    /// after the attempt.
     pub(super) fn replan(&mut self, id: TaskId, plan: Result<Plan, PlanRefusal>) {
         let is_shared =
             |run: &Run| run.leader.is_some_and(|leader| self.flights.members(leader).contains(&id));
         if self.runs.values().any(is_shared) {
             return;
         }
-        let Some(task) = self.live.get(&id).filter(|task| task.run.is_none()) else { return };
-        let state = task.state;
-        // The attempt has ended, and what becomes of the task is not committed yet. It may have been paid, so it keeps its key. Entering the queue
-        // plans it again.
-        if state == TaskState::Running {
-            return;
+        let Some(task) = self.live.get(&id) else { return };
+        match change(task, plan, self.planner.generation()) {
+            Change::Keep => {}
+            Change::Hold(error) => {
+                // No attempt may begin before the hold is committed.
+                self.ready.remove(id);
+                self.when_settled(id, Todo::HoldUnknown(error));
+            }
+            Change::Fail(error) => self.finish(id, End::failed(error)),
+            Change::Set(plan) => self.set_plan(id, plan),
         }
-        let made_elsewhere = plan.as_ref().ok().and_then(|plan| self.made_elsewhere(id, plan));
-        if state == TaskState::Queued
-            && let Some(error) = made_elsewhere
-        {
-            // It keeps its key, so that no equal task pays the provider that holds its job when that is back, even before the hold is committed.
-            self.ready.remove(id);
-            return self.when_settled(id, Todo::HoldUnknown(error));
-        }
+    }
+
+    /// Sets the plan of a task. If its key changes, it leaves its flight; otherwise it keeps its position there.
+    fn set_plan(&mut self, id: TaskId, plan: Plan) {
         let Some(task) = self.live.get_mut(&id) else { return };
-        let provider = task.requested_provider.clone().or_else(|| task.planned());
-        let plan = match (plan, provider) {
-            // The provider that may have been paid is not configured. The task keeps its key, so that no equal task pays that provider again when
-            // it is back.
-            (Ok(plan), Some(paid)) if task.is_unknown() && plan.provider() != Some(&paid) => return,
-            (Ok(plan), _) => plan,
-            // A person decides about the task, and sees the refusal then.
-            (Err(_), _) if state == TaskState::Held => return,
-            (Err(refusal), Some(provider)) if refusal.is_for_want_of_its_provider() => {
-                Plan::without_provider(task.plan.params.clone(), provider, self.planner.generation())
-            }
-            (Err(refusal), _) => {
-                let hint = refusal.hint.unwrap_or_default();
-                return self.finish(id, End::failed(task_error(refusal.code, refusal.message, &hint, true)));
-            }
-        };
         match &plan.missing {
             Some(provider) => drop(self.missing.insert(id, Arc::clone(provider))),
             None => drop(self.missing.remove(&id)),
         }
-        let mut plan = plan;
-        // The task may have left a provider while it was being planned.
-        let is_open = |candidate: &Candidate| {
-            !task.refused_by.iter().any(|refused| *refused.provider == *candidate.provider)
-        };
-        if plan.candidates.iter().any(is_open) {
-            plan.candidates.retain(is_open);
-        }
         let former = task.key();
         task.plan = plan;
-        let is_same = task.key() == former;
+        let (state, has_new_key) = (task.state, task.key() != former);
         self.ready.remove(id);
-        // A task whose key is unchanged stays in its flight, at its position.
-        if !is_same
+        if has_new_key
             && let Departure::Promoted(next) =
                 self.flights.leave(id, |member| !is_unknown(&self.live, member))
         {
