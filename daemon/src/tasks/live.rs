@@ -92,6 +92,11 @@ impl LiveTask {
         self.hold_reason == Some(HoldReason::OutcomeUnknown)
     }
 
+    /// Whether the provider of its next attempt may charge for it.
+    pub fn is_paid(&self) -> bool {
+        self.plan.candidates.first().is_some_and(|first| first.is_paid)
+    }
+
     /// Returns the provider and model of its next attempt. None for services that need no provider.
     pub fn target(&self) -> Option<Target> {
         self.plan.candidates.first().map(Candidate::target)

@@ -68,7 +68,7 @@ impl<S: Surroundings> Machine<S> {
             // Its results may be paid, so they are fetched even if another provider's are cached.
             keys.truncate(1);
         }
-        let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
+        let is_paid = task.is_paid();
         let is_workflow = task.plan.is_workflow;
         let mut begun = Run::new(id, task.key(), is_paid, job);
         begun.is_workflow = is_workflow;

@@ -118,6 +118,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
+    /// Handles a failed attempt. `leader` is `None` if its task was given up, so that nothing follows.
     fn attempt_failed(
         &mut self,
         leader: Option<TaskId>,
@@ -135,41 +136,49 @@ impl<S: Surroundings> Machine<S> {
             }
             return;
         };
-        let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
-        let held_job = task.job.clone().filter(|_| is_paid);
-        let has_paid_results = held_job.is_some();
+        let has_paid_results = task.is_paid() && task.job.is_some();
         match next(self.failed(leader, task, &error, again, has_paid_results)) {
-            Next::Fail => {
-                for member in members {
-                    // A member that may have been paid by an earlier attempt stays held, even though this attempt failed.
-                    if member == leader || !self.is_unknown(member) {
-                        self.fail_here(member, error.clone());
-                    }
-                }
-            }
-            Next::Hold => {
-                let hint = held_job.map(|job| hint_to_release(leader, &job));
-                let error = TaskError { hint: hint.or(error.hint), ..error };
-                for member in members {
-                    let error = if member == leader { error.clone() } else { shares_unknown(leader) };
-                    self.when_settled(member, Todo::HoldUnknown(error));
-                }
-            }
+            Next::Fail => self.fail_members(leader, members, &error),
+            Next::Hold => self.hold_members(leader, members, error),
             Next::Wait { wait, is_counted } => {
                 let until = Timestamp::from_unix_ms(self.now.wall.unix_ms() + wait.as_millis() as u64);
-                // Results that cost nothing and could not be fetched are made again.
-                if !is_paid && let Some(task) = self.live.get_mut(&leader) {
-                    task.job = None;
-                }
-                let again = Requeue {
-                    not_before: Some(until),
-                    is_counted,
-                    error: Some(error),
-                    is_unreached: again == Again::WhenReached,
-                };
-                self.when_settled(leader, Todo::Requeue(again));
+                let is_unreached = again == Again::WhenReached;
+                let requeue =
+                    Requeue { not_before: Some(until), is_counted, error: Some(error), is_unreached };
+                self.requeue_leader(leader, requeue);
             }
         }
+    }
+
+    /// Fails the tasks that shared a failed attempt. A task that may have been paid by an earlier attempt stays held, unless it led this one.
+    fn fail_members(&mut self, leader: TaskId, members: Vec<TaskId>, error: &TaskError) {
+        for member in members {
+            if member == leader || !self.is_unknown(member) {
+                self.fail_here(member, error.clone());
+            }
+        }
+    }
+
+    /// Holds the tasks that shared an attempt whose outcome is unknown. If a provider has paid results of it, the leader's error tells how to get them.
+    fn hold_members(&mut self, leader: TaskId, members: Vec<TaskId>, mut error: TaskError) {
+        let paid_job =
+            self.live.get(&leader).filter(|task| task.is_paid()).and_then(|task| task.job.as_deref());
+        if let Some(job) = paid_job {
+            error.hint = Some(hint_to_release(leader, job));
+        }
+        for member in members {
+            let error = if member == leader { error.clone() } else { shares_unknown(leader) };
+            self.when_settled(member, Todo::HoldUnknown(error));
+        }
+    }
+
+    /// Queues the leader of a failed attempt for another one. The tasks that shared the attempt follow it.
+    fn requeue_leader(&mut self, leader: TaskId, requeue: Requeue) {
+        // Results that cost nothing and could not be fetched are made again.
+        if let Some(task) = self.live.get_mut(&leader).filter(|task| !task.is_paid()) {
+            task.job = None;
+        }
+        self.when_settled(leader, Todo::Requeue(requeue));
     }
 
     fn failed(
