@@ -1,12 +1,14 @@
 //! Collects the pictures of a response. They are in the response itself, or at URLs that it names.
 
+use reqwest::Url;
+
 use super::{
-    Files, RemoteProvider,
+    Files, Look, RemoteProvider,
     reading::{Text, picture},
     resume::Sinks,
 };
 use crate::{
-    cache::NewArtifact,
+    cache::{NewArtifact, Spooled},
     domain::{Class, Failure},
     provider::{
         inspect::{InspectError, Inspected},
@@ -14,6 +16,16 @@ use crate::{
     },
     secret::Secret,
 };
+
+/// A picture that a response contains or names.
+enum Slot {
+    /// The response contains the picture.
+    Inside(Spooled, Look),
+    /// The picture must be fetched from this URL.
+    Fetch(Url),
+    /// The picture cannot be had.
+    Missing(Failure),
+}
 
 impl RemoteProvider {
     /// Returns the files of these pictures, and why one is missing if one is. Returns the failure if none could be had.
@@ -24,36 +36,23 @@ impl RemoteProvider {
         key: Option<&Secret>,
         sinks: Sinks<'_>,
     ) -> Result<(Files, Option<String>), Failure> {
-        let (mut had, mut urls) = (Vec::new(), Vec::new());
-        for item in items {
-            let (taken, at) = match item {
-                Item::Inside { number, or_at } => (texts.get_mut(number).and_then(Option::take), or_at),
-                Item::At(url) => (None, Some(url)),
-            };
-            let taken = taken.map(|(text, look)| Ok((self.read(Some(text))?, look)));
-            had.push(match (taken, at) {
-                (Some(Ok((file, look))), at) if file.size_bytes > 0 || at.is_none() => Some(Ok((file, look))),
-                (_, Some(url)) => {
-                    urls.push(url);
-                    None
-                }
-                (Some(Err(failure)), None) => Some(Err(failure)),
-                _ => Some(Err(self.bad_answer("the answer names a picture and does not hold it"))),
-            });
-        }
+        let slots: Vec<_> = items.into_iter().map(|item| self.slot(item, &mut texts)).collect();
         // Unreferenced pictures hold memory of the call's reservation, so drop them before the others are fetched.
         drop(texts);
+        let url = |slot: &Slot| if let Slot::Fetch(url) = slot { Some(url.clone()) } else { None };
+        let urls: Vec<_> = slots.iter().filter_map(url).collect();
+        // There is one result for each slot that is fetched, in the same order.
         let mut fetched = self.fetch_named(&urls, key, sinks).await.into_iter();
-        let mut next_fetched = || {
-            let fetched = fetched.next()?;
-            Some(fetched.map(|file| (file, None)).map_err(|unfetched| self.unfetched(unfetched)))
-        };
         let (mut files, mut failures) = (Vec::new(), Vec::new());
-        for got in had {
-            match got.or_else(&mut next_fetched) {
-                Some(Ok(file)) => files.push(file),
-                Some(Err(failure)) => failures.push(failure),
-                None => {}
+        for slot in slots {
+            match slot {
+                Slot::Inside(file, look) => files.push((file, look)),
+                Slot::Missing(failure) => failures.push(failure),
+                Slot::Fetch(_) => match fetched.next() {
+                    Some(Ok(file)) => files.push((file, None)),
+                    Some(Err(unfetched)) => failures.push(self.unfetched(unfetched)),
+                    None => {}
+                },
             }
         }
         let count = files.len() + failures.len();
@@ -66,6 +65,25 @@ impl RemoteProvider {
                 Ok((files, Some(failure.error.message)))
             }
             None => Ok((files, None)),
+        }
+    }
+
+    /// Returns where the picture of an item is, and takes it from `texts` if the response contains it. If that text is empty or damaged, the picture is
+    /// fetched from the URL that the item names too.
+    fn slot(&self, item: Item, texts: &mut [Option<Text>]) -> Slot {
+        let (number, url) = match item {
+            Item::At(url) => return Slot::Fetch(url),
+            Item::Inside { number, or_at } => (number, or_at),
+        };
+        let Some((text, look)) = texts.get_mut(number).and_then(Option::take) else {
+            let missing = || self.bad_answer("the answer names a picture and does not hold it");
+            return url.map_or_else(|| Slot::Missing(missing()), Slot::Fetch);
+        };
+        match (self.read(Some(text)), url) {
+            (Ok(file), Some(url)) if file.size_bytes == 0 => Slot::Fetch(url),
+            (Ok(file), _) => Slot::Inside(file, look),
+            (Err(_), Some(url)) => Slot::Fetch(url),
+            (Err(failure), None) => Slot::Missing(failure),
         }
     }
 
