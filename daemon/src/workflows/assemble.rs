@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use reel_protocol::{
-    AssembledShot, AssembledSubtitles, AssembledTitle, AudioMixParams, BurntCue, BurntTitle, Digest,
-    ErrorCode, Output, PlacedVoice, SubtitleTrack, TaskError,
+    AssembledShot, AssembledSubtitles, AssembledTitle, AudioMixParams, BurntTitle, Digest, ErrorCode, Output,
+    PlacedVoice, SubtitleTrack, TaskError,
 };
 use reel_story::{
     Cue, cues, language, srt,
@@ -12,7 +12,7 @@ use reel_story::{
 };
 
 use super::{
-    film::{FilmPlan, FilmShot, Shown, frames_of},
+    film::{FilmPlan, FilmShot, Shown, burnt_cues},
     handles::Handles,
     run::task_error,
     step::{Outcome, Step, StepEnds, Workflow},
@@ -65,7 +65,7 @@ impl Assembly {
                 placed: placed.clone(),
                 is_exact: true,
                 titles: burnt_titles(shot, placed, format.fps),
-                cues: if is_burnt { burnt(&shown, placed, format.fps) } else { Vec::new() },
+                cues: if is_burnt { burnt_cues(shown.clone(), placed, format.fps) } else { Vec::new() },
                 is_redone: false,
             });
             all_cues.extend(shown);
@@ -126,16 +126,6 @@ fn cues_of(
         None => body.max(start)..end,
     };
     cues(text, spoken, language)
-}
-
-/// Converts the times of subtitles to frames of their shot.
-fn burnt(cues: &[Cue], placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
-    let start = samples_at(placed.start_frame, fps);
-    let cue = |cue: &Cue| {
-        let (first_frame, frames) = frames_of(&cue.samples, start, fps);
-        BurntCue { first_frame, frames, lines: cue.lines.clone() }
-    };
-    cues.iter().map(cue).collect()
 }
 
 /// Converts the times of titles to frames of their shot. A title is not shown during the transition into the shot.

@@ -1,4 +1,4 @@
-//! The steps that turn shots into a film: a clip of each shot, the dissolves between them, the sound, and the join of all parts. Pure.
+//! The steps that turn shots into a film: the frames of each shot, the dissolves between them, the sound, and the join of all parts. Pure.
 
 use std::ops::Range;
 
@@ -6,7 +6,10 @@ use reel_protocol::{
     AudioMixParams, BurntCue, BurntStyle, BurntTitle, CameraMove, Digest, FilmFormat, FilmedVisual,
     JoinedClip, RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
 };
-use reel_story::timeline::{PlacedShot, SAMPLE_RATE};
+use reel_story::{
+    Cue,
+    timeline::{PlacedShot, SAMPLE_RATE, samples_at},
+};
 
 use super::{
     run::cache_mode,
@@ -65,6 +68,16 @@ pub(super) fn frames_of(samples: &Range<u64>, shot_start: u64, fps: u32) -> (u64
     (first, frame(samples.end).saturating_sub(first).max(1))
 }
 
+/// Converts the times of subtitles in the film to frames of their shot.
+pub(super) fn burnt_cues(cues: Vec<Cue>, placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
+    let start = samples_at(placed.start_frame, fps);
+    let burnt = |cue: Cue| {
+        let (first_frame, frames) = frames_of(&cue.samples, start, fps);
+        BurntCue { first_frame, frames, lines: cue.lines }
+    };
+    cues.into_iter().map(burnt).collect()
+}
+
 impl FilmShot {
     fn from(&self, shown: Shown, first_frame: u64) -> FilmedVisual {
         let shot_frames = shown.is_clip.then_some(self.placed.drawn_frames);
@@ -84,7 +97,8 @@ impl FilmShot {
         Some(self.from(shown, first_frame))
     }
 
-    fn clip(&self) -> String {
+    /// Returns the name of the step that renders the frames of the shot.
+    fn render(&self) -> String {
         format!("render/{}", self.id)
     }
 
@@ -100,8 +114,8 @@ impl FilmPlan {
         let mut steps = Vec::new();
         let next = self.shots.iter().skip(1).map(Some).chain([None]);
         for (shot, next) in self.shots.iter().zip(next) {
-            if !is_known(&shot.clip()) {
-                steps.extend(self.clip_step(shot));
+            if !is_known(&shot.render()) {
+                steps.extend(self.render_step(shot));
             }
             if let Some(next) = next.filter(|next| !is_known(&next.transition())) {
                 steps.extend(self.transition_step(shot, next));
@@ -118,7 +132,7 @@ impl FilmPlan {
         steps
     }
 
-    fn clip_step(&self, shot: &FilmShot) -> Option<Step> {
+    fn render_step(&self, shot: &FilmShot) -> Option<Step> {
         let body = &shot.placed.body;
         let params = RenderShotParams {
             format: self.format,
@@ -128,7 +142,7 @@ impl FilmPlan {
             subtitle_style: self.style.filter(|_| !shot.cues.is_empty()),
             titles: shot.titles.clone(),
         };
-        let mut step = Step::new(shot.clip(), "render.shot", &params);
+        let mut step = Step::new(shot.render(), "render.shot", &params);
         step.spec.cache = cache_mode(shot.is_redone);
         Some(step)
     }
@@ -156,7 +170,7 @@ impl FilmPlan {
         let mut clips = Vec::new();
         let next = self.shots.iter().skip(1).map(Some).chain([None]);
         for (shot, next) in self.shots.iter().zip(next) {
-            clips.push(part(shot.clip(), shot.placed.body.end - shot.placed.body.start)?);
+            clips.push(part(shot.render(), shot.placed.body.end - shot.placed.body.start)?);
             if let Some(next) = next.filter(|_| shot.placed.transition_frames > 0) {
                 clips.push(part(next.transition(), shot.placed.transition_frames)?);
             }

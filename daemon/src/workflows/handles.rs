@@ -72,15 +72,12 @@ impl Handles {
 
     /// Retries a step. The request is repeated while the memory budget is full. Another refusal leaves the step as it ended.
     async fn retry(&self, id: TaskId) -> Result<(), CannotContinue> {
-        let mut wait = RETRY_WAITS.0;
+        let mut backoff = Backoff::new();
         loop {
             let retry = DecideTask { id, decision: Decision::Retry };
             match self.decide.send(retry).await.map_err(|_| CannotContinue)? {
                 Err(TaskRefusal::Stopping) => return Err(CannotContinue),
-                Err(TaskRefusal::OverMemory(_)) => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(RETRY_WAITS.1);
-                }
+                Err(TaskRefusal::OverMemory(_)) => backoff.wait().await,
                 _ => return Ok(()),
             }
         }
@@ -88,7 +85,7 @@ impl Handles {
 
     /// Waits until a task is settled, and returns how it ended as a step. The wait is repeated if the memory budget refuses it.
     async fn settled(&self, id: TaskId) -> Result<StepEnd, CannotContinue> {
-        let mut wait = RETRY_WAITS.0;
+        let mut backoff = Backoff::new();
         loop {
             let (_stays, gone) = oneshot::channel();
             let what = WaitFor::Tasks(vec![id]);
@@ -96,10 +93,7 @@ impl Handles {
             match waited.await.map_err(|_| CannotContinue)? {
                 Ok(mut waited) => return waited.tasks.pop().map(end_of).ok_or(CannotContinue),
                 Err(TaskRefusal::Stopping) => return Err(CannotContinue),
-                Err(TaskRefusal::OverMemory(_)) => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(RETRY_WAITS.1);
-                }
+                Err(TaskRefusal::OverMemory(_)) => backoff.wait().await,
                 Err(refusal) => return Ok(StepEnd::refused(error_of(&refusal))),
             }
         }
@@ -112,17 +106,14 @@ impl Handles {
         spec: &TaskSpec,
         step: &StepOf,
     ) -> Result<Result<reel_protocol::methods::SubmitResult, TaskRefusal>, CannotContinue> {
-        let mut wait = RETRY_WAITS.0;
+        let mut backoff = Backoff::new();
         loop {
             let message = SubmitTask { caller: caller.clone(), spec: spec.clone(), step: Some(step.clone()) };
             match self.submit.send(message).await.map_err(|_| CannotContinue)? {
                 Err(TaskRefusal::Stopping) => return Err(CannotContinue),
                 Err(TaskRefusal::NoTask(id)) if id == step.parent => return Err(CannotContinue),
                 // A full disk is an error at once, because a person has to make room, and a task that silently waits would not say so.
-                Err(TaskRefusal::QueueFull { .. } | TaskRefusal::OverMemory(_)) => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(RETRY_WAITS.1);
-                }
+                Err(TaskRefusal::QueueFull { .. } | TaskRefusal::OverMemory(_)) => backoff.wait().await,
                 answer => return Ok(answer),
             }
         }
@@ -150,6 +141,20 @@ impl Handles {
                 Ok(found)
             })
             .await
+    }
+}
+
+/// The waits before a request is sent again. Each is twice as long as the one before, up to the longest.
+struct Backoff(Duration);
+
+impl Backoff {
+    fn new() -> Self {
+        Self(RETRY_WAITS.0)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(RETRY_WAITS.1);
     }
 }
 

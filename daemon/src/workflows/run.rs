@@ -49,11 +49,29 @@ impl Workflows {
     }
 }
 
+/// The kinds of tasks that are workflows.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Assembly,
+    Storyboard,
+    Story,
+}
+
+impl Kind {
+    /// Returns the workflow for a kind of task; None if the task is carried out by a service.
+    fn of(kind: &str) -> Option<Self> {
+        match kind {
+            VIDEO_ASSEMBLE => Some(Self::Assembly),
+            STORY_STORYBOARD => Some(Self::Storyboard),
+            STORY_MAKE => Some(Self::Story),
+            _ => None,
+        }
+    }
+}
+
 impl RunTasks for Workflows {
     fn run(&self, task: RunTask) -> LocalBoxFuture<'static, RunEnd> {
-        if ![VIDEO_ASSEMBLE, STORY_MAKE, STORY_STORYBOARD].contains(&&*task.kind) {
-            return self.services.run(task);
-        }
+        let Some(kind) = Kind::of(&task.kind) else { return self.services.run(task) };
         let (handles, turns) = (self.handles.get().cloned(), Arc::clone(&self.turns));
         let run = actix::spawn(async move {
             let Some(handles) = handles else { return RunEnd::Stopped };
@@ -61,7 +79,7 @@ impl RunTasks for Workflows {
             tokio::select! { biased;
                 // The task machine also cancels the steps of the workflow.
                 _ = cancel.wait_for(|is_told| *is_told) => RunEnd::Stopped,
-                end = carry_out(&handles, &turns, &task) => end.unwrap_or(RunEnd::Stopped),
+                end = carry_out(&handles, &turns, kind, &task) => end.unwrap_or(RunEnd::Stopped),
             }
         });
         Box::pin(async move {
@@ -78,13 +96,18 @@ impl RunTasks for Workflows {
     }
 }
 
-async fn carry_out(handles: &Handles, turns: &Semaphore, task: &RunTask) -> Result<RunEnd, CannotContinue> {
+async fn carry_out(
+    handles: &Handles,
+    turns: &Semaphore,
+    kind: Kind,
+    task: &RunTask,
+) -> Result<RunEnd, CannotContinue> {
     // This cannot fail, because the semaphore is never closed.
     let _turn = turns.acquire().await.map_err(|_| CannotContinue)?;
-    match &*task.kind {
-        VIDEO_ASSEMBLE => assemble(handles, task).await,
-        STORY_STORYBOARD => make_storyboard(handles, task).await,
-        _ => make_story(handles, task).await,
+    match kind {
+        Kind::Assembly => assemble(handles, task).await,
+        Kind::Storyboard => make_storyboard(handles, task).await,
+        Kind::Story => make_story(handles, task).await,
     }
 }
 
@@ -158,7 +181,7 @@ async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<Run
             RunEnd::Made { kept: Box::new(kept), cost: None, on_journal_failure: not_journaled }
         }
         Err(error) => {
-            let message = format!("the report could not be kept: {error}");
+            let message = format!("the results could not be kept: {error}");
             let error =
                 task_error(ErrorCode::StorageFailed.name(), message, "free some room on the disk", true);
             RunEnd::Failed(error, Again::Later(None))

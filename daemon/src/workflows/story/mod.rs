@@ -9,6 +9,8 @@ mod outcome;
 mod place;
 mod progress;
 mod sheets;
+#[cfg(test)]
+mod sheets_tests;
 mod steps;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,10 @@ use reel_story::{
 };
 
 use super::{Story, material::Voice};
-use crate::workflows::{film::frames_of, step::StepEnds};
+use crate::workflows::{
+    film::{self, frames_of},
+    step::StepEnds,
+};
 
 /// The positions of the shots, as far as they are known.
 #[derive(Debug)]
@@ -51,12 +54,16 @@ impl Story {
     /// Returns the subtitles of a shot, with their times in the film.
     pub(super) fn cues(&self, index: usize, placed: &PlacedShot) -> Vec<Cue> {
         let Some(shot) = self.spec.project.shots.get(index) else { return Vec::new() };
-        let spoken = placed.speech_start..placed.speech_start + placed.speech;
-        if placed.speech == 0 {
-            Vec::new()
-        } else {
-            cues(shot.shown_text(), spoken, self.language.as_deref())
-        }
+        let shown = match placed.speech {
+            // A shot without speech may have a subtitle of its own, but its text is what would have been spoken.
+            0 if shot.subtitle.trim().is_empty() => return Vec::new(),
+            0 => {
+                placed.speech_start
+                    ..samples_at(placed.start_frame + placed.frames, self.spec.project.video.fps)
+            }
+            speech => placed.speech_start..placed.speech_start + speech,
+        };
+        cues(shot.shown_text(), shown, self.language.as_deref())
     }
 
     /// Returns the subtitles that are drawn into a shot, with their frames in the shot.
@@ -64,12 +71,7 @@ impl Story {
         if !self.abilities.burns_subtitles {
             return Vec::new();
         }
-        let start = samples_at(placed.start_frame, fps);
-        let burnt = |cue: Cue| {
-            let (first_frame, frames) = frames_of(&cue.samples, start, fps);
-            BurntCue { first_frame, frames, lines: cue.lines }
-        };
-        self.cues(index, placed).into_iter().map(burnt).collect()
+        film::burnt_cues(self.cues(index, placed), placed, fps)
     }
 
     /// Returns the titles that are drawn into a shot, with their frames in the shot.

@@ -29,7 +29,7 @@ fn story_of(mut params: Value, project: Value) -> Story {
     Story::new(spec, abilities, BTreeMap::new())
 }
 
-fn spoken(count: usize) -> Vec<Value> {
+pub(super) fn spoken(count: usize) -> Vec<Value> {
     (0..count)
         .map(|index| json!({ "id": format!("a{index}"), "text": format!("Sentence number {index}.") }))
         .collect()
@@ -56,7 +56,7 @@ fn made(spec: &TaskSpec) -> Output {
     }
 }
 
-fn end(spec: &TaskSpec, is_good: bool) -> StepEnd {
+pub(super) fn end(spec: &TaskSpec, is_good: bool) -> StepEnd {
     let error = TaskError {
         code: "provider_failed".to_owned(),
         message: "no".to_owned(),
@@ -163,68 +163,6 @@ fn an_edited_prompt_makes_its_picture_its_frames_and_both_dissolves_again() {
     );
 }
 
-/// Returns a story of three shots in which a character is seen twice, and whose provider takes reference pictures.
-fn story_with_sheet(mut params: Value) -> Story {
-    let mut shots = spoken(3);
-    shots[0]["characters"] = json!(["giant"]);
-    shots[2]["characters"] = json!(["giant"]);
-    params["until"] = json!("pictures");
-    params["project"] = json!({
-        "version": 1, "shots": shots, "characters": [{ "id": "giant", "look": "a red beard" }],
-    });
-    let spec = StorySpec::accepted(&JsonText::parse(params.to_string()).unwrap()).unwrap();
-    Story::new(spec, Abilities { max_references: 4, ..Abilities::default() }, BTreeMap::new())
-}
-
-/// Returns the ends of all steps of a story whose sheet ends in this state without a picture.
-fn without_sheet(story: &Story, state: StepState) -> StepEnds {
-    let mut ends = StepEnds::new();
-    loop {
-        let fresh = story.ready(&ends, &|name| ends.contains_key(name));
-        if fresh.is_empty() {
-            return ends;
-        }
-        for step in fresh {
-            let is_sheet = step.name == "sheet/giant";
-            let mut ended = end(&step.spec, !is_sheet);
-            if is_sheet {
-                ended.state = state;
-            }
-            ends.insert(step.name, ended);
-        }
-    }
-}
-
-#[test]
-fn pictures_wait_for_a_held_sheet_and_do_without_a_failed_one() {
-    let pictures = |ends: &StepEnds| ends.keys().filter(|name| name.starts_with("picture/")).count();
-    let story = story_with_sheet(json!({}));
-    let ends = without_sheet(&story, StepState::Held);
-    assert_eq!(pictures(&ends), 1, "only the picture without the character is made");
-    let outcome = story.outcome(&ends);
-    let report: StoryReport = serde_json::from_slice(&outcome.files.last().unwrap().bytes).unwrap();
-    let states: Vec<_> = report.shots.iter().map(|shot| shot.picture.as_ref().unwrap().state).collect();
-    assert_eq!(states, [StepState::Blocked, StepState::Made, StepState::Blocked]);
-    assert_eq!((report.steps[0].state, report.downgrades.len()), (StepState::Held, 0));
-    let flaw = outcome.flaw.unwrap();
-    assert_eq!(flaw.code, "shots_missing");
-    assert!(
-        flaw.message.contains("a0: its picture waits for the sheet of giant, which is held (no)"),
-        "{}",
-        flaw.message
-    );
-    for (params, state) in
-        [(json!({}), StepState::Failed), (json!({ "allow_missing": true }), StepState::Held)]
-    {
-        let story = story_with_sheet(params);
-        let ends = without_sheet(&story, state);
-        assert_eq!(pictures(&ends), 3);
-        let outcome = story.outcome(&ends);
-        let report: StoryReport = serde_json::from_slice(&outcome.files.last().unwrap().bytes).unwrap();
-        assert_eq!(report.downgrades[0].code, "no_sheet", "{state:?}");
-    }
-}
-
 #[test]
 fn a_part_of_the_film_that_failed_is_named_also_if_shots_may_be_missing() {
     let story = story(json!({ "allow_missing": true }), &spoken(2));
@@ -307,6 +245,20 @@ fn a_clip_waits_for_the_picture_that_it_ends_with() {
     let clip: reel_protocol::VideoParams = params(&known, "clip/a0");
     assert_eq!(clip.last_image, ends["picture/a1"].output.as_ref().map(|output| output.digest));
     assert!(clip.image.is_some() && story.outcome(&ends).flaw.is_none());
+}
+
+#[test]
+fn a_silent_shot_shows_the_subtitle_that_it_has_of_its_own() {
+    let mut shots = spoken(1);
+    shots.push(json!({ "id": "b1", "text": "", "subtitle": "Ten years later", "min_s": 4.0 }));
+    shots.push(json!({ "id": "b2", "text": "—" }));
+    let story = story(json!({}), &shots);
+    let (_, known) = carry_out(&story, |_| (0, true));
+    let silent: RenderShotParams = params(&known, "render/b1");
+    assert_eq!(silent.subtitles[0].lines, ["Ten years later"]);
+    assert!(silent.subtitles[0].frames > 90, "{silent:?}");
+    let mark: RenderShotParams = params(&known, "render/b2");
+    assert!(mark.subtitles.is_empty());
 }
 
 #[test]
