@@ -226,3 +226,37 @@ print(lasting("connect.py", work)["uptime_s"] >= 0)
     ran.expect_code(0);
     assert_eq!(ran.stdout, "True\n", "{ran:?}");
 }
+
+#[test]
+fn the_python_class_with_a_thread_cancels_while_it_waits_and_learns_that_the_daemon_is_gone() {
+    if !needs::program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let window = python("class Threaded(");
+    let ran = process::run(&mut beside_connect_py(&sandbox, "window.py", &window));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, "task 1 cancelled\n");
+    let tries = r#"
+import os, signal
+from window import *
+reel = Threaded("tries.py")
+try:
+    reel.call("task.get", id=99)
+except Refused as error:
+    print(error.code)
+ids = [reel.call("task.submit", kind="debug.sleep", params={"ms": 600000})["id"] for _ in range(3)]
+waits = [reel.send("task.wait", ids=[id]) for id in ids]
+os.kill(reel.call("daemon.status")["pid"], signal.SIGKILL)
+for wait in waits:
+    print(wait.exception(timeout=60))
+try:
+    while True:
+        reel.call("daemon.status")
+except ConnectionError:
+    print("gone")
+"#;
+    let ran = process::run(&mut beside_connect_py(&sandbox, "tries.py", tries));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, format!("task_not_found\n{}gone\n", "the daemon is gone\n".repeat(3)));
+}
