@@ -23,6 +23,7 @@ pub mod lines;
 pub mod local_server;
 pub mod module_graph;
 pub mod needs;
+pub mod own_machine;
 pub mod pinned;
 pub mod preload;
 pub mod process;

@@ -8,111 +8,20 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::{
-    env, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+use std::fs;
+
+use reel_tests::{
+    FakeSdcpp, Sandbox, eventually,
+    own_machine::{self, Machine, WAITS, assert_made, state_of, submit, wait_for_state},
+    pause, process,
+    studio::prompt,
 };
-
-use reel_tests::{Connection, FakeSdcpp, Sandbox, eventually, fake_sdcpp, pause, process, studio::prompt};
 use serde_json::{Value, json};
-
-/// The variable with the address at which this executable serves.
-const SERVE_AT: &str = "REEL_FAKE_SDCPP";
-
-/// Makes a start script wait until the test says that the model is loaded.
-const WAITS: &str = "while [ ! -e \"$REEL_HOME/../loaded\" ]; do sleep 0.1; done";
 
 /// The process that the start script runs: this executable, with only this test.
 #[test]
 fn serve_if_a_script_says_so() {
-    let Ok(address) = env::var(SERVE_AT) else { return };
-    let _server = FakeSdcpp::start_at(address.parse().unwrap());
-    loop {
-        pause(std::time::Duration::from_mins(1));
-    }
-}
-
-/// A server with a start and a stop script.
-struct Machine {
-    sandbox: Sandbox,
-    address: SocketAddr,
-}
-
-impl Machine {
-    /// Makes the scripts. `first` is run by the start script before it starts the server.
-    fn new(first: &str) -> Self {
-        let sandbox = Sandbox::new();
-        // The port is free again when the listener is dropped.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let machine = Self { sandbox, address };
-        let executable = env::current_exe().unwrap();
-        let serve = format!(
-            "{SERVE_AT}={address} '{}' --exact serve_if_a_script_says_so --nocapture >/dev/null 2>&1 &\necho $! > '{}'\n",
-            executable.display(),
-            machine.path("pid").display()
-        );
-        let started = machine.path("starts");
-        machine.script("start", &format!("echo start >> '{}'\n{first}\n{serve}", started.display()));
-        let (stopped, pid) = (machine.path("stops"), machine.path("pid"));
-        let stop = format!("echo stop >> '{}'\nkill $(cat '{}')\n", stopped.display(), pid.display());
-        machine.script("stop", &stop);
-        machine
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.sandbox.root().join(name)
-    }
-
-    fn script(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    /// Writes the configuration, with the stop script if the server is to be stopped after this idle time.
-    fn configure(&self, stop_after_idle_s: Option<u32>) {
-        let start = format!("start = [\"{}\"]\n", self.path("start").display());
-        let stop = stop_after_idle_s.map(|seconds| {
-            format!("stop = [\"{}\"]\nstop_after_idle_s = {seconds}\n", self.path("stop").display())
-        });
-        self.sandbox.configure(&fake_sdcpp::config(self.address, &(start + &stop.unwrap_or_default())));
-    }
-
-    fn is_up(&self) -> bool {
-        TcpStream::connect(self.address).is_ok()
-    }
-
-    fn runs_of(&self, name: &str) -> usize {
-        fs::read_to_string(self.path(name)).unwrap_or_default().lines().count()
-    }
-
-    fn server_pid(&self) -> u32 {
-        fs::read_to_string(self.path("pid")).unwrap().trim().parse().unwrap()
-    }
-}
-
-/// Returns the state that `provider.list` shows; null if reel has done nothing with the server.
-fn state_of(connection: &mut Connection) -> Value {
-    let list = connection.ok("provider.list", json!({}));
-    let providers = list["providers"].as_array().unwrap();
-    providers.iter().find(|provider| provider["name"] == "machine").unwrap()["machine"]["state"].clone()
-}
-
-#[track_caller]
-fn wait_for_state(connection: &mut Connection, state: &str) {
-    eventually(&format!("the server is {state}"), || (state_of(connection) == state).then_some(()));
-}
-
-fn submit(connection: &mut Connection, text: &str) -> u64 {
-    connection.submit("image.generate", prompt(text))
-}
-
-#[track_caller]
-fn assert_made(connection: &mut Connection, id: u64) {
-    let task = connection.wait(id);
-    assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("machine")), "{task}");
+    own_machine::serve_if_told();
 }
 
 #[test]
@@ -353,36 +262,6 @@ fn a_check_of_a_server_that_is_down_does_not_start_it() {
     let _ = machine.sandbox.reel(&["providers", "models", "machine"]);
     eventually("the check has no effect", || (state_of(&mut connection) == Value::Null).then_some(()));
     assert_eq!(machine.runs_of("starts"), 0);
-}
-
-#[test]
-fn the_log_of_a_server_in_the_foreground_of_its_start_command_stays_small_and_keeps_its_end() {
-    // After the server is started in the background, the script goes on as a server in the foreground would.
-    let machine = Machine::new("");
-    let start = fs::read_to_string(machine.path("start")).unwrap();
-    let waits = |name: &str| format!("while [ ! -e '{}' ]; do sleep 0.1; done", machine.path(name).display());
-    let written = machine.path("written");
-    let writes = format!(
-        "echo said on standard output\nyes 'a line of the server' | head -n 400000 >&2\ntouch '{}'\n{}\necho newest >&2\n{}\n",
-        written.display(),
-        waits("cut"),
-        waits("ended")
-    );
-    machine.script("start", &(start.trim_start_matches("#!/bin/sh\n").to_owned() + &writes));
-    machine.configure(None);
-    machine.sandbox.start();
-    let mut connection = machine.sandbox.connect();
-    let id = submit(&mut connection, "a boat");
-    assert_made(&mut connection, id);
-    let log = machine.sandbox.home().join("logs/machine-machine.log");
-    eventually("the log is cut", || {
-        (written.exists() && fs::metadata(&log).is_ok_and(|log| log.len() <= 4 * 1024 * 1024)).then_some(())
-    });
-    fs::write(machine.path("cut"), "").unwrap();
-    eventually("the server writes at the end of what is kept", || {
-        fs::read_to_string(&log).unwrap().ends_with("a line of the server\nnewest\n").then_some(())
-    });
-    fs::write(machine.path("ended"), "").unwrap();
 }
 
 #[test]

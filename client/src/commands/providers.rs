@@ -190,7 +190,9 @@ fn models(provider: &ProviderInfo) -> String {
 
 /// Returns whether the provider accepts requests, and if not, why.
 fn standing(provider: &ProviderInfo) -> String {
+    let is_down = provider.machine.as_ref().is_some_and(|machine| machine.state == "start_failed");
     let standing = match provider.wait_reason {
+        None if is_down => "cannot be reached".to_owned(),
         None => "ready".to_owned(),
         Some(reason) => {
             let words = why::provider(reason, provider.waits_until, Timestamp::now());

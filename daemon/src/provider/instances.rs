@@ -131,7 +131,8 @@ impl InstanceFactory {
     /// Returns the configured instances in the order of selection. The embedded ones follow: `espeak-ng` if it is needed, `ffmpeg` if it is
     /// installed, and `draft`.
     pub fn build(&self, config: &Config) -> Vec<Instance> {
-        self.machines.configure(&config.providers);
+        let loading_patience = Duration::from_secs(config.http.loading_s.into());
+        self.machines.configure(&config.providers, loading_patience);
         let equipment = Equipment {
             http: self.http(http_limits(&config.http)),
             patience: Duration::from_secs(config.http.fetch_s.into()),
@@ -141,7 +142,7 @@ impl InstanceFactory {
             known_jobs: self.known_jobs.clone(),
             loading: self.loading.clone(),
             chosen_models: self.chosen_models.clone(),
-            loading_patience: Duration::from_secs(config.http.loading_s.into()),
+            loading_patience,
             machines: self.machines.clone(),
             budget: self.budget.clone(),
         };

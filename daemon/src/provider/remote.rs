@@ -241,7 +241,9 @@ impl RemoteProvider {
         if asked.is_ok() {
             self.works();
         }
-        if verdict == Verdict::Answered {
+        // A server that was given up has not answered, although its tasks are not tried again.
+        let has_answered = asked.as_ref().err().is_none_or(|failure| failure.error.provider_status.is_some());
+        if verdict == Verdict::Answered && has_answered {
             self.equipment.machines.reached(&self.config.name);
         }
         // Any other failure before the request left says nothing about the provider.

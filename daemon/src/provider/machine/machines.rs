@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use reel_protocol::{Timestamp, methods::MachineInfo};
@@ -11,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     ours::OursFile,
-    state::{Event, Order, State},
+    state::{Event, Order, State, Times},
 };
 use crate::config::{MachineConfig, ProviderConfig};
 
@@ -32,6 +33,8 @@ struct Table {
     ours: BTreeSet<String>,
     /// Whether `ours` differs from the file.
     is_unsaved: bool,
+    /// How long a server is waited for whose start command was run.
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,8 @@ struct Machine {
     since: Timestamp,
     /// How often the start command was run. The end of an earlier one says nothing about the newest.
     starts: u64,
+    /// Whether the newest start command has not ended yet.
+    is_running: bool,
     /// Why the last stop failed.
     unstopped: Option<String>,
     orders: VecDeque<Order>,
@@ -55,6 +60,15 @@ pub(super) struct Job {
     pub config: MachineConfig,
     /// The number of the start to which [`Machines::start_ended`] refers.
     pub start: u64,
+}
+
+/// A server that was started and does not answer, so that tasks do not wait for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silent {
+    /// What was seen, as the end of a sentence.
+    pub what: String,
+    /// What a person can do.
+    pub hint: String,
 }
 
 /// A server that the keeper looks at regularly.
@@ -73,9 +87,11 @@ impl Machines {
         Self(Arc::new(Shared { table: Mutex::new(table), changed: Notify::new() }))
     }
 
-    /// Replaces the configured servers. One whose commands and address are as before keeps its state.
-    pub fn configure(&self, providers: &[ProviderConfig]) {
+    /// Replaces the configured servers. One whose commands and address are as before keeps its state. A server whose start command was run is waited
+    /// for as long as `patience`.
+    pub fn configure(&self, providers: &[ProviderConfig], patience: Duration) {
         let mut table = self.table();
+        table.patience = patience;
         let mut former = std::mem::take(&mut table.machines);
         for provider in providers {
             let (Some(config), Some(remote)) = (&provider.machine, &provider.own.remote) else { continue };
@@ -97,6 +113,7 @@ impl Machines {
                 },
                 since: Timestamp::now(),
                 starts: 0,
+                is_running: false,
                 unstopped: None,
                 orders: VecDeque::new(),
             });
@@ -122,11 +139,24 @@ impl Machines {
         let machine = table.machines.get(name)?;
         match &machine.state {
             State::Left | State::Up(_) | State::Stopped => None,
-            State::Starting => Some("reel is starting it".to_owned()),
+            State::Starting(_) => Some("reel is starting it".to_owned()),
+            State::Silent(_) => Some(machine.silence(table.patience)),
             State::StartFailed(reason) => Some(format!("its start command failed: {reason}")),
             State::Restored(_) => Some("an earlier daemon has started it".to_owned()),
             State::Idle | State::Stopping => Some("reel is stopping it, because it was idle".to_owned()),
         }
+    }
+
+    /// Returns what is known about a server that was started and does not answer. None if tasks wait for the server.
+    pub fn silent(&self, name: &str) -> Option<Silent> {
+        let table = self.table();
+        let machine = table.machines.get(name).filter(|machine| matches!(machine.state, State::Silent(_)))?;
+        let command = machine.config.start.join(" ");
+        let hint = format!(
+            "look at logs/machine-{name}.log in the daemon's home, and run the command by hand: {command}; raise http.loading_s if the server takes \
+             longer; then reel retry"
+        );
+        Some(Silent { what: machine.silence(table.patience), hint })
     }
 
     /// Returns what `provider.list` shows about the server. None if reel has not started it.
@@ -135,7 +165,8 @@ impl Machines {
         let machine = table.machines.get(name)?;
         let (state, detail) = match &machine.state {
             State::Left => return None,
-            State::Starting | State::Restored(_) => ("starting", None),
+            State::Starting(_) | State::Restored(_) => ("starting", None),
+            State::Silent(_) => ("start_failed", Some(machine.silence(table.patience))),
             State::StartFailed(reason) => ("start_failed", Some(reason.clone())),
             State::Up(_) | State::Idle => {
                 let reason = machine.unstopped.as_ref();
@@ -193,29 +224,43 @@ impl Machines {
 
     /// Reports the end of a start command. One that a newer start has replaced is ignored.
     pub(super) fn start_ended(&self, name: &str, start: u64, outcome: Result<(), String>) {
-        if self.table().machines.get(name).is_some_and(|machine| machine.starts == start) {
-            self.handle(name, Event::StartEnded(outcome));
+        {
+            let mut table = self.table();
+            let Some(machine) = table.machines.get_mut(name).filter(|machine| machine.starts == start) else {
+                return;
+            };
+            machine.is_running = false;
         }
+        self.handle(name, Event::StartEnded(outcome));
     }
 
     /// Reports an event, and returns whether the server is to be stopped now.
     pub(super) fn handle(&self, name: &str, event: Event) -> bool {
         let mut guard = self.table();
-        let Table { machines, ours, is_unsaved } = &mut *guard;
+        let Table { machines, ours, is_unsaved, patience } = &mut *guard;
         let Some(machine) = machines.get_mut(name) else { return false };
         let stop_after = machine.config.stop.as_ref().map(|stop| stop.after_idle);
+        let times = Times { stop_after, patience: *patience };
         if let Event::StopEnded(outcome) = &event {
             machine.unstopped = outcome.clone().err();
         }
         let former = std::mem::replace(&mut machine.state, State::Left);
         let kind = std::mem::discriminant(&former);
-        let (state, order) = former.handle(event, stop_after, Instant::now());
+        let was_silent = matches!(former, State::Silent(_));
+        let (state, order) = former.handle(event, times, Instant::now());
+        // A start command that still runs is waited for anew, and not run for a second time.
+        let order = order.filter(|order| !(was_silent && machine.is_running && *order == Order::Start));
         let is_new = std::mem::discriminant(&state) != kind;
         if is_new {
             machine.since = Timestamp::now();
             report(name, &state);
         }
-        machine.starts += u64::from(order == Some(Order::Start));
+        if order == Some(Order::Start) {
+            machine.starts += 1;
+            machine.is_running = true;
+        } else if state == State::Left {
+            machine.is_running = false;
+        }
         let is_changed =
             if state.is_ours() { ours.insert(name.to_owned()) } else { is_new && ours.remove(name) };
         *is_unsaved |= is_changed;
@@ -234,10 +279,20 @@ impl Machines {
     }
 }
 
+impl Machine {
+    /// Describes that the server does not answer, as the end of a sentence.
+    fn silence(&self, patience: Duration) -> String {
+        let command = if self.is_running { "still runs" } else { "has ended without an error" };
+        let seconds = patience.as_secs();
+        format!("its start command was run and {command}, and no connection could be made for {seconds} s")
+    }
+}
+
 fn report(name: &str, state: &State) {
     match state {
         State::Left => tracing::info!(provider = name, "the server is left to itself"),
-        State::Starting => tracing::info!(provider = name, "a task wants the server, so it is started"),
+        State::Starting(_) => tracing::info!(provider = name, "a task wants the server, so it is started"),
+        State::Silent(_) => tracing::warn!(provider = name, "the server was started, and cannot be reached"),
         State::StartFailed(reason) => tracing::warn!(provider = name, reason, "the start command failed"),
         State::Up(_) => tracing::debug!(provider = name, "the server is up"),
         State::Stopping => tracing::info!(provider = name, "the server was idle, so it is stopped"),
@@ -250,6 +305,8 @@ fn report(name: &str, state: &State) {
 mod tests {
     use super::*;
     use crate::{config::Config, provider::kind_sections};
+
+    const PATIENCE: Duration = Duration::from_mins(15);
 
     fn providers(keys: &str) -> Vec<ProviderConfig> {
         let text = format!("[providers.machine]\nkind = \"sdcpp\"\nstart = [\"up\"]\n{keys}\n");
@@ -265,7 +322,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = OursFile::of_home(home.path());
         let machines = Machines::of_home(home.path());
-        machines.configure(&providers(""));
+        machines.configure(&providers(""), PATIENCE);
         assert_eq!(state(&machines), None);
         machines.unreached("machine");
         machines.unreached("machine");
@@ -273,12 +330,12 @@ mod tests {
         assert_eq!(orders, [(Order::Start, 1)]);
         file.write(machines.unsaved().unwrap()).unwrap();
         assert_eq!(machines.unsaved(), None);
-        machines.configure(&providers("rank = 2"));
+        machines.configure(&providers("rank = 2"), PATIENCE);
         assert_eq!(state(&machines).as_deref(), Some("starting"));
         machines.start_ended("machine", 0, Err("stale".to_owned()));
         assert_eq!(machines.remedy("machine").as_deref(), Some("reel is starting it"));
         let later = Machines::of_home(home.path());
-        later.configure(&providers(""));
+        later.configure(&providers(""), PATIENCE);
         later.unreached("machine");
         assert!(later.take_orders().is_empty(), "it was started already");
         later.reached("machine");
@@ -286,7 +343,7 @@ mod tests {
         machines.start_ended("machine", 1, Err("no unit".to_owned()));
         assert_eq!(machines.remedy("machine").as_deref(), Some("its start command failed: no unit"));
         assert_eq!(machines.unsaved(), Some(BTreeSet::new()));
-        machines.configure(&providers("base_url = \"http://[::1]:9\""));
+        machines.configure(&providers("base_url = \"http://[::1]:9\""), PATIENCE);
         assert_eq!(state(&machines), None, "it is another server");
         machines.unreached("other");
     }

@@ -72,6 +72,12 @@ impl RemoteProvider {
             SendError::NotSent(Unreached { reason, remedy }) => {
                 let machines = &self.equipment.machines;
                 machines.unreached(&self.config.name);
+                if let Some(silent) = machines.silent(&self.config.name) {
+                    let (name, host) = (&self.config.name, self.host());
+                    let message = format!("{name} at {host} cannot be reached: {reason}; {}", silent.what);
+                    let code = ErrorCode::ProviderUnavailable;
+                    return Failure::with_code(Class::Unknown, code, message, silent.hint);
+                }
                 let start = machines.remedy(&self.config.name).map(|what| format!("; {what}"));
                 let message = format!(
                     "{} at {} cannot be reached: {reason}{}",
