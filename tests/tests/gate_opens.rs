@@ -75,7 +75,7 @@ impl Surroundings for OpensAfterLooks {
         self.look()
     }
 
-    fn closed(&self, _target: &Target) -> Option<Closed> {
+    fn why_not(&self, _target: &Target) -> Option<Closed> {
         let until = Some(Moment::after_origin(Duration::from_mins(1)));
         (!self.look()).then_some(Closed { reason: WaitReason::ProviderPause, until })
     }

@@ -40,12 +40,12 @@ pub struct GateLimits {
 
 impl GateLimits {
     /// The limits of a provider that was removed from the configuration. They let no attempt begin.
-    pub const SHUT: Self = Self { max_concurrent: 0, requests_per_minute: None };
+    pub const NO_ATTEMPTS: Self = Self { max_concurrent: 0, requests_per_minute: None };
 }
 
 /// The reason why no attempt may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shut {
+pub enum WhyNot {
     /// All permits are in use, or one attempt is probing a provider or model that failed before. A permit that is given back may end it.
     Busy,
     /// `requests_per_minute` is used up until this time.
@@ -58,7 +58,7 @@ pub enum Shut {
     Unreachable(Instant),
 }
 
-impl Shut {
+impl WhyNot {
     /// Returns the reason that waiting tasks show to clients.
     pub const fn reason(self) -> WaitReason {
         match self {
@@ -70,7 +70,7 @@ impl Shut {
         }
     }
 
-    /// Returns when attempts may begin again. None for [`Shut::Busy`], which ends when a permit is given back.
+    /// Returns when attempts may begin again. None for [`WhyNot::Busy`], which ends when a permit is given back.
     pub const fn until(self) -> Option<Instant> {
         match self {
             Self::Busy => None,
@@ -116,7 +116,7 @@ impl From<Class> for Verdict {
 
 /// An attempt between [`Gate::take`] and [`Gate::give_back`].
 #[derive(Debug)]
-struct Attempt {
+struct InFlight {
     model: Model,
     began: Instant,
     left: Option<Instant>,
@@ -129,7 +129,7 @@ struct Attempt {
 pub struct Gate {
     limits: GateLimits,
     /// Attempts that were let through and have not been given back, by ticket.
-    out: BTreeMap<u64, Attempt>,
+    in_flight: BTreeMap<u64, InFlight>,
     next_ticket: u64,
     /// The last ticket that was issued before [`Gate::renew`]. Verdicts of tickets up to it concern the former service and are ignored.
     last_of_former: u64,
@@ -142,7 +142,7 @@ pub struct Gate {
     /// The pauses and circuits of the models for which an attempt has been judged.
     models: BTreeMap<Model, ModelGate>,
     /// Whether no attempt may begin because the server is being stopped.
-    is_closed: bool,
+    is_server_stopping: bool,
 }
 
 impl Gate {
@@ -150,14 +150,14 @@ impl Gate {
     pub const fn new(limits: GateLimits) -> Self {
         Self {
             limits,
-            out: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             next_ticket: 0,
             last_of_former: 0,
             sent: VecDeque::new(),
             unreached: 0,
             unreached_until: None,
             models: BTreeMap::new(),
-            is_closed: false,
+            is_server_stopping: false,
         }
     }
 
@@ -180,8 +180,8 @@ impl Gate {
     }
 
     /// Lets no attempt begin, or lets them begin again.
-    pub const fn set_closed(&mut self, is_closed: bool) {
-        self.is_closed = is_closed;
+    pub const fn set_server_stopping(&mut self, is_server_stopping: bool) {
+        self.is_server_stopping = is_server_stopping;
     }
 
     /// Records that a connection can be made, as was found without an attempt.
@@ -191,39 +191,40 @@ impl Gate {
 
     /// Returns the number of permits in use.
     pub fn running(&self) -> u32 {
-        self.out.values().filter(|attempt| !attempt.is_answered).count() as u32
+        self.in_flight.values().filter(|attempt| !attempt.is_answered).count() as u32
     }
 
     /// Returns why no attempt with this model may begin at `now`; None if one may.
-    pub fn shut(&self, model: &Model, now: Instant) -> Option<Shut> {
-        if self.is_closed || self.running() >= self.limits.max_concurrent {
-            return Some(Shut::Busy);
+    pub fn why_not(&self, model: &Model, now: Instant) -> Option<WhyNot> {
+        if self.is_server_stopping || self.running() >= self.limits.max_concurrent {
+            return Some(WhyNot::Busy);
         }
-        self.closed(model, now)
+        self.why_not_ignoring_permits(model, now)
     }
 
-    /// Like [`Gate::shut`], but ignores whether a permit is free.
-    pub fn closed(&self, model: &Model, now: Instant) -> Option<Shut> {
+    /// Like [`Gate::why_not`], but ignores whether a permit is free.
+    pub fn why_not_ignoring_permits(&self, model: &Model, now: Instant) -> Option<WhyNot> {
         match self.unreached_until {
-            Some(until) if until > now => return Some(Shut::Unreachable(until)),
+            Some(until) if until > now => return Some(WhyNot::Unreachable(until)),
             // One attempt probes whether the provider can be reached again. The others wait for it.
-            Some(until) if self.out.values().any(|attempt| attempt.began >= until) => {
-                return Some(Shut::Busy);
+            Some(until) if self.in_flight.values().any(|attempt| attempt.began >= until) => {
+                return Some(WhyNot::Busy);
             }
             _ => {}
         }
-        let began = self.out.values().filter(|attempt| attempt.model == *model).map(|attempt| attempt.began);
-        if let Some(shut) = self.models.get(model).and_then(|gate| gate.shut(now, began)) {
-            return Some(shut);
+        let began =
+            self.in_flight.values().filter(|attempt| attempt.model == *model).map(|attempt| attempt.began);
+        if let Some(why_not) = self.models.get(model).and_then(|gate| gate.why_not(now, began)) {
+            return Some(why_not);
         }
         // Attempts that were let through and have not sent their request yet will send it within this minute.
-        let waiting = self.out.values().filter(|attempt| attempt.left.is_none()).count();
+        let waiting = self.in_flight.values().filter(|attempt| attempt.left.is_none()).count();
         let Some(left) = (self.limits.requests_per_minute? as usize).checked_sub(waiting + 1) else {
             // This is the time if they were sent at `now`. Nothing notifies the waiters when they are sent later.
-            return Some(Shut::Rate(now + RATE_WINDOW));
+            return Some(WhyNot::Rate(now + RATE_WINDOW));
         };
         let until = *self.sent.iter().rev().nth(left)? + RATE_WINDOW;
-        (until > now).then_some(Shut::Rate(until))
+        (until > now).then_some(WhyNot::Rate(until))
     }
 
     /// Whether a task should go to another provider that is able to run it. True while the circuit of the model is open, and during the backoff after
@@ -235,19 +236,19 @@ impl Gate {
     }
 
     /// Lets an attempt begin and returns its ticket, which must be passed to [`Gate::give_back`] in the end.
-    pub fn take(&mut self, model: &Model, now: Instant) -> Result<u64, Shut> {
-        if let Some(shut) = self.shut(model, now) {
-            return Err(shut);
+    pub fn take(&mut self, model: &Model, now: Instant) -> Result<u64, WhyNot> {
+        if let Some(why_not) = self.why_not(model, now) {
+            return Err(why_not);
         }
         self.next_ticket += 1;
-        let attempt = Attempt { model: model.clone(), began: now, left: None, is_answered: false };
-        self.out.insert(self.next_ticket, attempt);
+        let attempt = InFlight { model: model.clone(), began: now, left: None, is_answered: false };
+        self.in_flight.insert(self.next_ticket, attempt);
         Ok(self.next_ticket)
     }
 
     /// Records that the attempt sends its request at `now`. It counts for `requests_per_minute` from this time, not from [`Gate::take`].
     pub fn leaves(&mut self, ticket: u64, now: Instant) {
-        if let Some(attempt) = self.out.get_mut(&ticket)
+        if let Some(attempt) = self.in_flight.get_mut(&ticket)
             && attempt.left.is_none()
         {
             attempt.left = Some(now);
@@ -257,14 +258,14 @@ impl Gate {
 
     /// Records that the answer arrived completely. This frees the permit although the daemon still processes the answer.
     pub fn answered(&mut self, ticket: u64) {
-        if let Some(attempt) = self.out.get_mut(&ticket) {
+        if let Some(attempt) = self.in_flight.get_mut(&ticket) {
             attempt.is_answered = true;
         }
     }
 
     /// Ends the attempt. If it never sent its request, it does not count for `requests_per_minute`.
     pub fn give_back(&mut self, ticket: u64) {
-        self.out.remove(&ticket);
+        self.in_flight.remove(&ticket);
     }
 
     /// Counts a request that was sent at `at`, also one of an earlier daemon process.
@@ -281,7 +282,7 @@ impl Gate {
     /// No attempt begins during a pause or while the circuit is open. So an attempt that began before the end of one belongs to the burst that caused
     /// it. Its failure says nothing new, and does not count again.
     pub fn judge(&mut self, ticket: u64, verdict: Verdict, now: Instant) {
-        let Some(attempt) = self.out.get_mut(&ticket).filter(|_| ticket > self.last_of_former) else {
+        let Some(attempt) = self.in_flight.get_mut(&ticket).filter(|_| ticket > self.last_of_former) else {
             return;
         };
         let began = attempt.began;

@@ -13,7 +13,7 @@ use tokio::task::JoinError;
 
 use super::{
     CheckProvider, Generate, GenerateError, Generated, GetProviders, Instance, Machines, Permits,
-    SetInstances, Shut, permits::wall_time, shortage::Shortage,
+    SetInstances, WhyNot, permits::wall_time, shortage::Shortage,
 };
 use crate::{
     domain::{Class, Failure, Target},
@@ -131,12 +131,12 @@ impl Handler<GetProviders> for ProviderGateway {
             let name = instance.profile.name.as_str();
             let (running, max_concurrent) = self.permits.usage(name);
             let model = instance.profile.model.as_deref().map(Arc::from);
-            let shut = self.permits.shut(&Target { provider: name.into(), model });
+            let why_not = self.permits.why_not(&Target { provider: name.into(), model });
             ProviderInfo {
                 running,
                 max_concurrent,
-                wait_reason: shut.map(Shut::reason),
-                waits_until: shut.and_then(Shut::until).map(wall_time),
+                wait_reason: why_not.map(WhyNot::reason),
+                waits_until: why_not.and_then(WhyNot::until).map(wall_time),
                 machine: self.machines.info(name),
                 ..instance.info()
             }

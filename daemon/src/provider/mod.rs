@@ -28,7 +28,7 @@ mod words;
 
 pub use self::{
     comfyui::names as comfyui_params,
-    gate::{GateLimits, Shut},
+    gate::{GateLimits, WhyNot},
     gateway::ProviderGateway,
     http::{Http, HttpLimits},
     inspect::{InspectError, Inspector, outline as picture_outline},

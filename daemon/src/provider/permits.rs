@@ -8,7 +8,7 @@ use std::{
 use reel_protocol::{Timestamp, methods::ProviderEvent};
 use tokio::{sync::Notify, time::Instant};
 
-use super::gate::{Gate, GateLimits, Shut, Verdict};
+use super::gate::{Gate, GateLimits, Verdict, WhyNot};
 use crate::{domain::Target, events::EventHub};
 
 type Gates = BTreeMap<Arc<str>, Gate>;
@@ -43,7 +43,7 @@ impl Permits {
     /// Replaces the limits. A provider that is not named lets no attempt begin until it is named again. Attempts in flight go on.
     pub fn configure(&self, limits: impl IntoIterator<Item = (Arc<str>, GateLimits)>) {
         let mut gates = self.gates();
-        gates.values_mut().for_each(|gate| gate.set_limits(GateLimits::SHUT));
+        gates.values_mut().for_each(|gate| gate.set_limits(GateLimits::NO_ATTEMPTS));
         for (name, limits) in limits {
             gates.entry(name).or_insert_with(|| Gate::new(limits)).set_limits(limits);
         }
@@ -59,12 +59,12 @@ impl Permits {
     /// Whether an attempt may begin now. False if there is no such provider.
     pub fn is_free(&self, target: &Target) -> bool {
         let gates = self.gates();
-        gates.get(&target.provider).is_some_and(|gate| gate.shut(&target.model, Instant::now()).is_none())
+        gates.get(&target.provider).is_some_and(|gate| gate.why_not(&target.model, Instant::now()).is_none())
     }
 
     /// Returns why no attempt may begin now. None if one may, or if there is no such provider.
-    pub fn shut(&self, target: &Target) -> Option<Shut> {
-        self.gates().get(&target.provider)?.shut(&target.model, Instant::now())
+    pub fn why_not(&self, target: &Target) -> Option<WhyNot> {
+        self.gates().get(&target.provider)?.why_not(&target.model, Instant::now())
     }
 
     /// Whether a task should go to another provider that is able to run it: the circuit is open, or the provider cannot be reached for several
@@ -74,9 +74,9 @@ impl Permits {
     }
 
     /// Lets no attempt begin at the provider because its server is being stopped, or lets them begin again.
-    pub fn set_closed(&self, provider: &str, is_closed: bool) {
+    pub fn set_closed(&self, provider: &str, is_stopping: bool) {
         if let Some(gate) = self.gates().get_mut(provider) {
-            gate.set_closed(is_closed);
+            gate.set_server_stopping(is_stopping);
         }
         self.0.given_back.notify_one();
     }
@@ -145,17 +145,17 @@ impl Permit {
         let changed = {
             let mut gates = self.permits.gates();
             let Some(gate) = gates.get_mut(provider) else { return };
-            let before = gate.closed(model, now);
+            let before = gate.why_not_ignoring_permits(model, now);
             act(gate, now);
-            let after = gate.closed(model, now);
+            let after = gate.why_not_ignoring_permits(model, now);
             is_news(before, after).then_some(after)
         };
-        if let Some(shut) = changed {
+        if let Some(why_not) = changed {
             self.permits.0.events.provider(|| ProviderEvent {
                 name: provider.to_string(),
                 model: model.as_deref().map(str::to_owned),
-                wait_reason: shut.map(Shut::reason),
-                waits_until: shut.and_then(Shut::until).map(wall_time),
+                wait_reason: why_not.map(WhyNot::reason),
+                waits_until: why_not.and_then(WhyNot::until).map(wall_time),
             });
         }
     }
@@ -171,8 +171,8 @@ impl Drop for Permit {
 }
 
 /// Whether clients are told of a change. A gate that waits for the end of a probe is still as closed as they were told before.
-fn is_news(before: Option<Shut>, after: Option<Shut>) -> bool {
-    before.map(Shut::reason) != after.map(Shut::reason) && after != Some(Shut::Busy)
+fn is_news(before: Option<WhyNot>, after: Option<WhyNot>) -> bool {
+    before.map(WhyNot::reason) != after.map(WhyNot::reason) && after != Some(WhyNot::Busy)
 }
 
 /// Converts a time of the monotonic clock to the current wall clock. A time in the past becomes now.
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn clients_are_told_of_a_closed_provider_until_its_probe_has_ended() {
         let at = Instant::now();
-        let (busy, down) = (Some(Shut::Busy), Some(Shut::Circuit(at)));
+        let (busy, down) = (Some(WhyNot::Busy), Some(WhyNot::Circuit(at)));
         for (before, after, is_told) in [
             (None, None, false),
             (None, down, true),
@@ -198,7 +198,7 @@ mod tests {
             (busy, None, true),
             // An attempt that began before the circuit opened ends during the probe.
             (down, busy, false),
-            (down, Some(Shut::Circuit(at + std::time::Duration::from_secs(9))), false),
+            (down, Some(WhyNot::Circuit(at + std::time::Duration::from_secs(9))), false),
             (None, busy, false),
         ] {
             assert_eq!(is_news(before, after), is_told, "{before:?} {after:?}");

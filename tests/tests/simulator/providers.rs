@@ -175,7 +175,7 @@ impl Surroundings for SimulatedSurroundings {
         self.0.borrow().is_free(place_of(&target.provider))
     }
 
-    fn closed(&self, target: &Target) -> Option<Closed> {
+    fn why_not(&self, target: &Target) -> Option<Closed> {
         let provider = place_of(&target.provider);
         let state = self.0.borrow();
         let (until, is_down) = state.closed(provider).filter(|_| state.configured[provider])?;

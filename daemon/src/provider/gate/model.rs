@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Shut, Verdict, doubled};
+use super::{Verdict, WhyNot, doubled};
 
 /// Transient failures in a row that open the circuit.
 const FAILURES: u32 = 5;
@@ -35,14 +35,14 @@ pub(super) struct ModelGate {
 
 impl ModelGate {
     /// Returns why no attempt with this model may begin at `now`; None if one may. `began` has the start times of this model's attempts in flight.
-    pub fn shut(&self, now: Instant, mut began: impl Iterator<Item = Instant>) -> Option<Shut> {
+    pub fn why_not(&self, now: Instant, mut began: impl Iterator<Item = Instant>) -> Option<WhyNot> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
-            return Some(Shut::Paused(until));
+            return Some(WhyNot::Paused(until));
         }
         match self.open_until? {
-            until if until > now => Some(Shut::Circuit(until)),
+            until if until > now => Some(WhyNot::Circuit(until)),
             // One attempt probes whether the model works again. The others wait for it.
-            until => began.any(|began| began >= until).then_some(Shut::Busy),
+            until => began.any(|began| began >= until).then_some(WhyNot::Busy),
         }
     }
 

@@ -33,7 +33,7 @@ impl<S: Surroundings> Machine<S> {
     /// Returns when the first gate opens that queued tasks wait for. No other event would start these tasks. If a gate has opened since the queue was
     /// searched, the result is the current time, so that the queue is searched again at once.
     fn gates_open(&self) -> Option<Moment> {
-        let opens = |target| match self.around.closed(target) {
+        let opens = |target| match self.around.why_not(target) {
             Some(closed) => closed.until,
             None => self.around.is_free(target).then_some(self.now.moment),
         };

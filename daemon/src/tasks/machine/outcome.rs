@@ -204,7 +204,7 @@ impl<S: Surroundings> Machine<S> {
 
     /// Returns the time until the task's provider may be tried again. None if it can be tried at once, or if its gate gives no time.
     fn opens_in(&self, task: &LiveTask) -> Option<Duration> {
-        let until = self.around.closed(&task.target()?)?.until?;
+        let until = self.around.why_not(&task.target()?)?.until?;
         Some(self.now.moment.until(until))
     }
 

@@ -26,7 +26,7 @@ pub trait Surroundings {
     fn is_free(&self, target: &Target) -> bool;
 
     /// Returns why no attempt may begin at the target. `None` if one may, or if there is no such provider.
-    fn closed(&self, target: &Target) -> Option<Closed>;
+    fn why_not(&self, target: &Target) -> Option<Closed>;
 
     /// Whether the target is out of order, so that its tasks should go to another provider that can run them.
     fn is_down(&self, target: &Target) -> bool;

@@ -12,7 +12,7 @@ impl<S: Surroundings> Machine<S> {
     /// Adds what the machine knows to a view that was read from the journal, if both have the same revision.
     pub fn overlay(&self, view: &mut TaskView, now: Now) {
         let Some(task) = self.live.get(&view.id).filter(|task| task.rev == view.rev) else { return };
-        let closed = task.target().and_then(|target| self.around.closed(&target));
+        let closed = task.target().and_then(|target| self.around.why_not(&target));
         view.progress = task.progress.clone();
         view.wait_reason = self.wait_reason(task, closed);
         if task.state != TaskState::Queued {

@@ -76,9 +76,12 @@ impl Surroundings for DaemonSurroundings {
         self.permits.is_free(target)
     }
 
-    fn closed(&self, target: &Target) -> Option<Closed> {
-        let shut = self.permits.shut(target)?;
-        Some(Closed { reason: shut.reason(), until: shut.until().map(|until| moment(self.origin, until)) })
+    fn why_not(&self, target: &Target) -> Option<Closed> {
+        let why_not = self.permits.why_not(target)?;
+        Some(Closed {
+            reason: why_not.reason(),
+            until: why_not.until().map(|until| moment(self.origin, until)),
+        })
     }
 
     fn is_down(&self, target: &Target) -> bool {
