@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::{
     cache::Spools,
-    domain::{JobSink, ProgressSink},
+    domain::{ImageRequest, JobSink, ProgressSink},
     memory::Budget,
     process::Launcher,
     provider::{Http, HttpLimits, Inspector, command::CommandRunner, kinds::Openai},
