@@ -3,37 +3,27 @@
 
 mod media;
 mod picture;
+mod provider;
 mod speech;
 mod text;
 mod video;
 
 use std::{
-    fs, io,
+    fs,
     path::Path,
     sync::{Arc, LazyLock},
 };
 
-use futures_util::future::{LocalBoxFuture, ready};
-use reel_protocol::{ErrorCode, SpeechFormat, methods::ProviderCheckResult};
-use tokio::sync::{OnceCell, watch};
+use reel_protocol::SpeechFormat;
+use tokio::sync::OnceCell;
 
+use self::provider::CommandProvider;
 use crate::{
-    cache::{Body, NewArtifact, Spooled, Spools},
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
-    domain::{
-        CancelSignal, ChatCapabilities, Class, Facts, Failure, ImageCapabilities, ImageRequest,
-        ServiceRequest, SpeechCapabilities, VideoCapabilities,
-    },
-    memory::Holder,
+    domain::{ChatCapabilities, ImageCapabilities, SpeechCapabilities, VideoCapabilities},
     provider::{
-        Equipment, Generate, GenerateError, Generated, Kind, Provider, VoiceList,
-        command::{
-            CommandDefinition, CommandError, CommandSettings, Made, Placeholder, Values, Voice, find_program,
-            shipped,
-        },
-        gate::Verdict,
-        inspect::{InspectError, Inspected},
-        notes::{Beside, notes},
+        Equipment, Kind, Provider,
+        command::{CommandDefinition, CommandSettings, Placeholder, find_program, shipped},
     },
 };
 
@@ -220,171 +210,6 @@ fn warnings(definition: &CommandDefinition) -> Vec<String> {
         warnings.push("names no model, so every request has to name one".to_owned());
     }
     warnings
-}
-
-/// A provider that runs the program of its definition.
-#[derive(Debug)]
-struct CommandProvider {
-    config: ProviderConfig,
-    definition: CommandDefinition,
-    /// The program's list of voices, once it was read.
-    voices: OnceCell<Vec<Voice>>,
-    equipment: Equipment,
-}
-
-impl Provider for CommandProvider {
-    fn generate(
-        self: Arc<Self>,
-        call: Generate,
-    ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
-        Box::pin(async move {
-            let Generate { request, permit, cancel, progress, .. } = call;
-            if let Some(permit) = &permit {
-                permit.leaves();
-            }
-            let report = |done: u32, all: u32| {
-                progress
-                    .report(f64::from(done) / f64::from(all), format!("running {}", self.definition.program));
-            };
-            let made = match &request {
-                ServiceRequest::Image(request) => self.draw(request, cancel, report).await,
-                ServiceRequest::Speech(params) => {
-                    report(0, 1);
-                    self.speak(params, cancel).await
-                }
-                ServiceRequest::Chat(params) => {
-                    report(0, 1);
-                    self.answer(params, cancel).await
-                }
-                ServiceRequest::Render(_) => {
-                    let message = format!("{} assembles no films", self.definition.program);
-                    let hint = "reel providers shows what each one serves";
-                    Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
-                }
-                ServiceRequest::Video(request) => {
-                    report(0, 1);
-                    self.film(request, cancel).await
-                }
-            };
-            if let Some(permit) = &permit {
-                permit.judge(match &made {
-                    Err(GenerateError::Failed(failure)) => failure.class.into(),
-                    _ => Verdict::Answered,
-                });
-            }
-            made
-        })
-    }
-
-    fn voices(self: Arc<Self>) -> LocalBoxFuture<'static, Result<VoiceList, Failure>> {
-        Box::pin(async move { self.list_voices().await })
-    }
-
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
-        let found = find_program(&self.definition.program, self.definition.install.as_deref());
-        Box::pin(ready(match found {
-            Ok(path) => ProviderCheckResult { is_usable: true, detail: format!("runs {}", path.display()) },
-            Err(missing) => {
-                ProviderCheckResult { is_usable: false, detail: format!("{missing}; {}", missing.hint()) }
-            }
-        }))
-    }
-}
-
-impl CommandProvider {
-    /// Runs the program once for each picture. If a later run fails, the pictures that were made are returned with a note.
-    async fn draw(
-        &self,
-        request: &ImageRequest,
-        cancel: CancelSignal,
-        report: impl Fn(u32, u32),
-    ) -> Result<Generated, GenerateError> {
-        let params = &request.params;
-        let (_nobody, never) = watch::channel(false);
-        // A paid run is not cancelled: its result is cached for the next equal request.
-        let cancel = if self.config.is_paid { never } else { cancel };
-        let (mut pictures, mut seen, mut beside) = (Vec::new(), Vec::new(), Beside::default());
-        for index in 0..params.n {
-            report(index, params.n);
-            match self.draw_one(picture::values(&self.definition, request, index), cancel.clone()).await {
-                Ok((picture, inspected)) => {
-                    pictures.push(picture);
-                    seen.push(inspected);
-                }
-                Err(GenerateError::Failed(failure)) if !pictures.is_empty() => {
-                    beside.missing = Some(failure.error.message);
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let notes = notes(&self.config.name, params, &seen, &beside);
-        Ok(Generated { artifacts: pictures, notes, cost_microusd: None })
-    }
-
-    async fn draw_one(
-        &self,
-        values: Values,
-        cancel: CancelSignal,
-    ) -> Result<(NewArtifact, Inspected), GenerateError> {
-        let commands = &self.equipment.commands;
-        let made = commands.make(&self.config.name, &self.definition, values, cancel).await;
-        let made = made.map_err(|error| match error {
-            CommandError::Stopped => GenerateError::Stopped,
-            CommandError::Failed(failure) => GenerateError::Failed(failure),
-        })?;
-        let failed = |failure| GenerateError::Failed(failure);
-        let spooled = self.spool(made).await.map_err(failed)?;
-        let inspected = self.equipment.inspector.inspect(spooled).await;
-        let (spooled, inspected) = inspected.map_err(|error| failed(self.no_picture(&error)))?;
-        let reservation = self.equipment.budget.reserve(Holder::Body, spooled.memory_bytes());
-        let reservation = reservation.map_err(|over| failed(self.over_memory(&over.to_string())))?;
-        let facts = Facts::new(inspected.media_type, inspected.extension);
-        let facts = match (inspected.width, inspected.height) {
-            (Some(width), Some(height)) => facts.with_pixels(width, height),
-            _ => facts,
-        };
-        Ok((NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts }, inspected))
-    }
-
-    /// Copies the program's file into a spool, from which the cache keeps it, and removes the program's directory.
-    async fn spool(&self, made: Made) -> Result<Spooled, Failure> {
-        let spools = self.equipment.spools.clone();
-        let copying = tokio::task::spawn_blocking(move || copy(&spools, &made)).await;
-        copying.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| {
-            let class = self.class(Class::Transient(None));
-            let message = format!("what {} made could not be copied: {error}", self.definition.program);
-            Failure::with_code(class, ErrorCode::StorageFailed, message, "free some room on the disk")
-        })
-    }
-
-    fn no_picture(&self, error: &InspectError) -> Failure {
-        if let InspectError::OverMemory(over) = error {
-            return self.over_memory(&over.to_string());
-        }
-        let message = format!("{} exited with 0 and its file is wrong: {error}", self.definition.program);
-        Failure::new(
-            self.class(Class::Unknown),
-            message,
-            "run it by hand: its arguments may not fit its version",
-        )
-    }
-
-    fn over_memory(&self, over: &str) -> Failure {
-        let hint = "reel memory shows who holds what; the task is tried again";
-        Failure::with_code(self.class(Class::Transient(None)), ErrorCode::OverMemory, over, hint)
-    }
-
-    /// The class of a failure after the program made something, which is lost. A paid program may have charged for it.
-    const fn class(&self, free: Class) -> Class {
-        if self.config.is_paid { Class::Ambiguous } else { free }
-    }
-}
-
-fn copy(spools: &Spools, made: &Made) -> io::Result<Spooled> {
-    let mut spool = spools.create();
-    io::copy(&mut fs::File::open(&made.path)?, &mut spool)?;
-    spool.finish()
 }
 
 #[cfg(test)]
