@@ -96,6 +96,32 @@ fn every_file_begins_with_a_doc_comment() {
 }
 
 #[test]
+fn the_map_is_short_and_names_only_files_that_exist() {
+    let sources = sources();
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = read(page);
+        let words = text.split('`').skip(1).step_by(2);
+        let names: Vec<&str> = words
+            .filter(|word| {
+                Path::new(word).extension().is_some_and(|extension| extension == "rs")
+                    && !word.contains(['*', ' '])
+            })
+            .collect();
+        assert!(names.len() > 10, "{page} has few files: {names:?}");
+        let is_there = |name: &str| {
+            sources.iter().any(|source| format!("/{}", source.path).ends_with(&format!("/{name}")))
+        };
+        // A name in capitals stands for any.
+        let is_example = |name: &str| name.contains("NAME") || name.contains("GROUP");
+        let missing: Vec<&str> =
+            names.into_iter().filter(|name| !is_example(name) && !is_there(name)).collect();
+        assert!(missing.is_empty(), "{page} names files that do not exist: {missing:?}");
+    }
+    let lines = read("ARCHITECTURE.md").lines().count();
+    assert!(lines <= 200, "ARCHITECTURE.md is a map, and has {lines} lines");
+}
+
+#[test]
 fn no_file_is_too_long() {
     let sources = sources();
     let long = sources.iter().filter(|source| source.is_rust() && source.body().count() > FILE_LINES);

@@ -8,7 +8,7 @@ const SUSPECT_DEATHS: u32 = 2;
 /// What happens to the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterCrash {
-    /// The task is queued again, because nothing can have been paid, or because the provider recognises a repeat.
+    /// The task is queued again, because nothing can have been paid.
     Queue,
     /// The journal has the remote job that the provider holds. The next attempt fetches its results and submits nothing.
     PollOn,
