@@ -87,8 +87,10 @@ fn what_the_workflow_has_no_place_for_is_refused_before_anything_is_sent() {
     let params = json!({ "prompt": "a cat", "steps": 9 });
     let error = connection.err("task.submit", json!({ "kind": "image.generate", "params": params }));
     assert!(error.message.contains("steps"), "{error:?}");
-    let task = draw(&mut connection, json!({ "prompt": "a cat", "model": "sketch.safetensors" }));
-    assert_failed(&task, "provider_refused", "no node with the title reel:model");
+    let params = json!({ "prompt": "a cat", "model": "sketch.safetensors" });
+    let error = connection.err("task.submit", json!({ "kind": "image.generate", "params": params }));
+    let is_invalid = error.data.code == "invalid_params";
+    assert!(is_invalid && error.message.contains("comfy has no place for a model"), "{error:?}");
     assert_eq!(server.posts().len(), 0);
 }
 
@@ -101,6 +103,7 @@ fn a_video_workflow_without_a_place_for_a_param_refuses_it_when_the_task_is_subm
         (&no_place, json!({ "duration_s": 4 }), "comfy makes nothing of duration_s", "reel:frames"),
         (&no_place, json!({ "width": 320, "height": 240 }), "comfy makes nothing of width", "reel:PARAM"),
         (&frames, json!({ "duration_s": 4 }), "comfy makes nothing of duration_s", "reel:PARAM"),
+        (&no_place, json!({ "model": "a.safetensors" }), "comfy makes nothing of model", "reel:PARAM"),
     ] {
         let sandbox = comfy(&server, Some(workflow), "video_workflow = \"mine.json\"");
         let mut connection = sandbox.connect();

@@ -192,16 +192,18 @@ fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str)
         ("mask", params.mask.is_some()),
         ("strength", params.strength.is_some()),
         ("extra", params.extra.is_some()),
+        ("model", params.model.is_some()),
     ];
     let is_ignored = |(name, is_given): &(&str, bool)| *is_given && able.ignored.contains(name);
     if let Some((name, _)) = given.into_iter().find(is_ignored) {
-        let hint = if able.ignored.contains(&"extra") || matches!(name, "input_images" | "mask") {
+        let hint = if able.ignored.contains(&"extra") || matches!(name, "input_images" | "mask" | "model") {
             "leave it out, or name another provider".to_owned()
         } else {
             format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}")
         };
         let message = match name {
             "input_images" => format!("{provider} makes no pictures from other pictures"),
+            "model" => format!("{provider} has no place for a model in its request"),
             _ => format!("{provider} has no {name}"),
         };
         return Err(BadParams::new(message, hint));

@@ -81,12 +81,13 @@ impl ProviderWork for VideoParams {
             ("fps", self.fps.is_some()),
             ("seed", self.seed.is_some()),
             ("extra", self.extra.is_some()),
+            ("model", self.model.is_some()),
         ];
         let is_ignored = |(field, is_given): &(&str, bool)| *is_given && ignored.contains(field);
         if let Some((field, _)) = given.into_iter().find(is_ignored) {
             let hint = match (remedy, field) {
                 (Some(remedy), _) => format!("leave it out, or name another provider; {remedy}"),
-                (None, "image" | "last_image" | "extra") => {
+                (None, "image" | "last_image" | "extra" | "model") => {
                     "leave it out, or name another provider".to_owned()
                 }
                 (None, _) => {

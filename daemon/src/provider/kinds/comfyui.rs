@@ -15,7 +15,8 @@ use crate::{
 const ADDRESS: &str = "http://127.0.0.1:8188";
 
 /// Params of a picture that a workflow has a place for or not, each with the name of the place.
-const IMAGE_PARAMS: [(&str, &str); 7] = [
+const IMAGE_PARAMS: [(&str, &str); 8] = [
+    ("model", "model"),
     ("negative_prompt", "negative_prompt"),
     ("seed", "seed"),
     ("steps", "steps"),
@@ -25,7 +26,7 @@ const IMAGE_PARAMS: [(&str, &str); 7] = [
     ("mask", "mask"),
 ];
 /// Params of a video that a workflow has a place for or not.
-const VIDEO_PARAMS: [&str; 6] = ["image", "last_image", "width", "height", "fps", "seed"];
+const VIDEO_PARAMS: [&str; 7] = ["image", "last_image", "width", "height", "fps", "seed", "model"];
 /// What a user can do so that a workflow takes a param.
 const REMEDY: &str =
     "its workflow takes a param if a node has the title reel:PARAM, or reel:frames for duration_s";
