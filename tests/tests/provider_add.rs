@@ -66,7 +66,10 @@ fn a_provider_is_added_and_makes_the_next_picture() {
     let ran = sandbox.reel(&[&base[..], &more].concat());
     let said = &ran.expect_code(0).stdout;
     assert!(said.contains("added [providers.studio]"), "{said}");
-    assert!(said.contains("studio is usable: 127.0.0.1 answers, and takes the key"), "{said}");
+    assert!(
+        said.contains("studio is usable: 127.0.0.1:") && said.contains(" answers, and takes the key"),
+        "{said}"
+    );
     assert_eq!(
         text(&sandbox),
         format!(
@@ -129,6 +132,19 @@ fn a_section_that_the_daemon_would_refuse_is_not_written() {
         "no temporary file is left"
     );
     assert_eq!(sandbox.daemons(), [0_u32; 0], "no provider was asked");
+}
+
+#[test]
+fn warnings_are_those_of_the_added_provider_and_sd_server_has_a_kind_of_its_own() {
+    let sandbox = Sandbox::new();
+    let add = |name: &str, preset: &str| {
+        sandbox.reel(&["--no-start", "providers", "add", name, "--preset", preset]).stderr
+    };
+    let said = add("chat", "ollama");
+    assert!(said.contains("providers.chat: no model is set"), "{said}");
+    let said = add("machine", "sd-server");
+    assert!(!said.contains("no model is set"), "{said}");
+    assert!(text(&sandbox).contains("[providers.machine]\nkind = \"sdcpp\"\n"), "{}", text(&sandbox));
 }
 
 #[test]

@@ -75,6 +75,28 @@ fn a_base_url_with_the_path_of_a_request_is_refused_with_the_right_one() {
 }
 
 #[test]
+fn a_check_ends_with_a_step_of_a_check_and_names_the_port() {
+    let words = b"{\"error\":{\"type\":\"busy\",\"message\":\"the disk is full\"}}";
+    for kind in ["openai", "sdcpp", "a1111", "ollama", "comfyui"] {
+        for status in ["500 Internal Server Error", "503 Service Unavailable"] {
+            let server = RawServer::answering(move |_| response(status, &[], words));
+            let config = server.config("").replace("kind = \"openai\"", &format!("kind = \"{kind}\""));
+            let config = config.replace("/v1\"", "\"");
+            let sandbox = Sandbox::started_with(&config);
+            let (is_usable, detail) = check(&sandbox);
+            assert!(!is_usable && detail.contains("the disk is full"), "{kind}: {detail}");
+            for part in ["retry", "tried again", "the task", "{"] {
+                assert!(!detail.contains(part), "{kind}: {part}: {detail}");
+            }
+        }
+    }
+    let sandbox =
+        Sandbox::started_with("[providers.studio]\nkind = \"sdcpp\"\nbase_url = \"http://127.0.0.1:1\"\n");
+    let (_, detail) = check(&sandbox);
+    assert!(detail.contains("127.0.0.1:1 cannot be reached"), "{detail}");
+}
+
+#[test]
 fn a_key_file_with_a_byte_order_mark_is_read_and_a_malformed_key_is_refused() {
     let server = RawServer::answering(|_| response("200 OK", &[], b"{\"data\":[]}"));
     for (key, told) in [

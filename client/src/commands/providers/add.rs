@@ -124,8 +124,8 @@ pub async fn add(context: &Context, args: Args) -> Result<Exit, Failure> {
         section.api_key = Some(KeySource::File(file.to_string_lossy().into_owned()));
     }
     let written = write(&path, &name, &section, args.force, key.0.as_deref().zip(key_file.as_deref()));
-    for warning in written? {
-        context.output.warn(&warning);
+    for warning in written?.iter().filter(|warning| concerns(warning, &name)) {
+        context.output.warn(warning);
     }
     context.output.line(&format!("added [providers.{name}] to {}", table::path(&path)))?;
     let checked = try_out(context, &path, &name).await?;
@@ -251,6 +251,12 @@ fn absolute(file: &Path) -> Result<String, Failure> {
 fn key_path(config: &Path, name: &str) -> PathBuf {
     let directory = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     directory.with_file_name("keys").join(name)
+}
+
+/// Whether a warning about the configuration concerns the provider of this name, or no provider.
+fn concerns(warning: &str, name: &str) -> bool {
+    let Some(rest) = warning.strip_prefix("providers.") else { return true };
+    rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', ':', ' ']))
 }
 
 fn read_key() -> Result<String, Failure> {

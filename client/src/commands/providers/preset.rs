@@ -76,12 +76,9 @@ pub static PRESETS: &[Preset] = &[
         ..Preset::remote("deepseek", "DeepSeek: answers", "https://api.deepseek.com")
     },
     Preset {
-        is_free: true,
-        ..Preset::remote(
-            "sd-server",
-            "sd-server of stable-diffusion.cpp, on this machine",
-            "http://127.0.0.1:1234/v1",
-        )
+        kind: "sdcpp",
+        base_url: None,
+        ..Preset::remote("sd-server", "sd-server of stable-diffusion.cpp on this machine: pictures", "")
     },
     Preset {
         kind: "ollama",

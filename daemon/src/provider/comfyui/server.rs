@@ -36,8 +36,15 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Returns the beginning of the body for messages.
+    /// Returns the server's words for messages: those of an error in JSON, else the beginning of the body.
     pub fn beginning(&self) -> String {
+        let json = self.json();
+        let said = ["/error/message", "/error", "/message", "/detail"]
+            .into_iter()
+            .find_map(|place| json.pointer(place)?.as_str().filter(|words| !words.trim().is_empty()));
+        if let Some(words) = said {
+            return words.trim().chars().take(300).collect();
+        }
         let text = String::from_utf8_lossy(self.body.get(..300).unwrap_or(&self.body)).trim().to_owned();
         if text.is_empty() || text.starts_with('<') { "the server gave no reason".to_owned() } else { text }
     }

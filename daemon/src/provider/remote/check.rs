@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reel_protocol::methods::ProviderCheckResult;
+use reel_protocol::{TaskError, methods::ProviderCheckResult};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 
 use super::RemoteProvider;
@@ -17,6 +17,9 @@ const ENDPOINTS: [&str; 4] = ["/images/generations", "/images/edits", "/chat/com
 
 /// A key that no service has issued. A service that accepts it does not check keys.
 const WRONG_KEY: &str = "reel-asks-with-a-wrong-key";
+
+/// Words of the parts of hints that say what happens to a task.
+const OF_A_TASK: [&str; 4] = ["reel retry", "it is tried again", "the task", "it is waited for"];
 
 /// Longest duration of a check with its two requests. A person waits for it.
 const CHECK: Duration = Duration::from_secs(30);
@@ -44,7 +47,7 @@ async fn within(
 
 impl RemoteProvider {
     pub(super) async fn check_service(&self) -> ProviderCheckResult {
-        match within(CHECK, self.host(), self.try_check()).await {
+        match within(CHECK, &self.authority(), self.try_check()).await {
             Ok(detail) => ProviderCheckResult { is_usable: true, detail },
             Err(detail) => ProviderCheckResult { is_usable: false, detail },
         }
@@ -52,11 +55,8 @@ impl RemoteProvider {
 
     /// Returns what is known about a usable provider, or why it cannot be used and what to do about it.
     async fn try_check(&self) -> Result<String, String> {
-        let said = |failure: Failure| match failure.error.hint {
-            Some(hint) => format!("{}; {hint}", failure.error.message),
-            None => failure.error.message,
-        };
-        let (name, host) = (&self.config.name, self.host());
+        let said = |failure: Failure| self.said_by_check(failure);
+        let (name, host) = (&self.config.name, &self.authority());
         self.check_base_url()?;
         let key = self.key().await.map_err(said)?;
         let answer = self.ask_for_models(key.as_ref()).await?;
@@ -93,6 +93,27 @@ impl RemoteProvider {
         }
     }
 
+    /// Returns the host of the server, with the port if the address has one.
+    fn authority(&self) -> String {
+        self.remote
+            .base_url
+            .port()
+            .map_or_else(|| self.host().to_owned(), |port| format!("{}:{port}", self.host()))
+    }
+
+    /// Returns a failure as the words of a check. The parts of its hint that concern a task are left out, as a check has none.
+    pub fn said_by_check(&self, failure: Failure) -> String {
+        let TaskError { message, hint, .. } = failure.error;
+        let hint = hint.unwrap_or_default();
+        let is_of_a_task = |part: &&str| OF_A_TASK.iter().any(|words| part.contains(words));
+        let parts: Vec<_> = hint.split("; ").filter(|part| !is_of_a_task(part)).collect();
+        match (hint.is_empty(), parts.is_empty()) {
+            (true, _) => message,
+            (false, true) => format!("{message}; reel providers check {} asks again", self.config.name),
+            (false, false) => format!("{message}; {}", parts.join("; ")),
+        }
+    }
+
     /// Returns an error if `base_url` ends in a path of the API: every request would then go to a wrong URL.
     fn check_base_url(&self) -> Result<(), String> {
         let mut url = self.remote.base_url.clone();
@@ -108,7 +129,7 @@ impl RemoteProvider {
     }
 
     async fn ask_for_models(&self, key: Option<&Secret>) -> Result<Answer, String> {
-        let host = self.host();
+        let host = self.authority();
         let request = self.request(Method::GET, self.url(self.wire.check_path()), key);
         let request = request.map_err(|failure| failure.error.message)?;
         let exchange =

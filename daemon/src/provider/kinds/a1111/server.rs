@@ -60,11 +60,11 @@ impl Provider for WebUi {
             match self.state().await {
                 Ok(detail) => ProviderCheckResult { is_usable: true, detail },
                 Err(failure) => {
-                    let hint = failure.error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-                    ProviderCheckResult {
-                        is_usable: false,
-                        detail: format!("{}{hint}", failure.error.message),
-                    }
+                    let detail = self.remote(RunWire::default()).map_or_else(
+                        |_| failure.error.message.clone(),
+                        |remote| remote.said_by_check(failure.clone()),
+                    );
+                    ProviderCheckResult { is_usable: false, detail }
                 }
             }
         })
@@ -231,7 +231,7 @@ impl WebUi {
         let status = failure.error.provider_status;
         if failure.class == Class::Unreached && words.contains("refused") {
             return failure
-                .hint("is the web UI running? Start it with --api; a task waits until it can be reached");
+                .hint("is the web UI running? Start it with --api; the task waits until it can be reached");
         }
         if failure.class == Class::Auth {
             return failure.hint(format!(

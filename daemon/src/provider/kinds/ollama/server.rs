@@ -157,7 +157,7 @@ impl OllamaServer {
         }
         let place = if self.remote.remote.is_here() { "" } else { " on that machine" };
         failure.hint(format!(
-            "is Ollama running? ollama serve starts it{place}; a task waits until it can be reached"
+            "is Ollama running? ollama serve starts it{place}; the task waits until it can be reached"
         ))
     }
 
@@ -206,11 +206,7 @@ impl OllamaServer {
         if let Some(message) = self.wrong_address() {
             return Err(message);
         }
-        let said = |failure: Failure| {
-            let failure = self.unreached(failure);
-            let hint = failure.error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            format!("{}{hint}", failure.error.message)
-        };
+        let said = |failure: Failure| self.remote.said_by_check(self.unreached(failure));
         let version = self.remote.ask_beside(Method::GET, "api/version", None).await.map_err(said)?;
         let Some(version) = version.get("version").and_then(Value::as_str) else {
             return Err(format!("what answers at {base} is not Ollama: it names no version"));
