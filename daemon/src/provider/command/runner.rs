@@ -72,6 +72,22 @@ pub struct Made {
 /// The arguments of a program, and its standard input.
 type Filled = (Vec<String>, Option<Vec<u8>>);
 
+/// How a program is started, besides its arguments and its standard input.
+struct Start {
+    program: PathBuf,
+    stdout_tail_bytes: usize,
+    limits: Limits,
+}
+
+/// A program that has ended.
+struct Run {
+    finished: Finished,
+    /// The path of the file that it should have written.
+    output: PathBuf,
+    /// The directory in which it ran, which holds that file and is removed when this is dropped.
+    directory: Arc<RunDirectory>,
+}
+
 /// Why a run made no file.
 #[derive(Debug, Clone)]
 pub enum CommandError {
@@ -104,11 +120,8 @@ impl CommandRunner {
         cancel: watch::Receiver<bool>,
     ) -> Result<Vec<u8>, CommandError> {
         let failures = Failures { provider, definition };
-        let fill = async |directory: &Arc<RunDirectory>, output: &Path| {
-            filled(failures, values, directory, output).await
-        };
-        let (finished, ..) = self.finish(failures, fill, most_bytes, cancel).await?;
-        Ok(finished.stdout)
+        let run = self.finish(failures, from_values(failures, values), most_bytes, cancel).await?;
+        Ok(run.finished.stdout)
     }
 
     /// Runs the program of a provider for a request, and returns the file that it wrote. The values of `{output}`, `{text_file}` and
@@ -121,10 +134,7 @@ impl CommandRunner {
         cancel: watch::Receiver<bool>,
     ) -> Result<Made, CommandError> {
         let failures = Failures { provider, definition };
-        let fill = async |directory: &Arc<RunDirectory>, output: &Path| {
-            filled(failures, values, directory, output).await
-        };
-        self.run(failures, fill, cancel).await
+        self.run(failures, from_values(failures, values), cancel).await
     }
 
     /// Runs a program with this standard input. `arguments` gets the path of the file that the program must write, and returns the arguments.
@@ -157,7 +167,7 @@ impl CommandRunner {
             let not_started = |error| failures.not_started(&process::StartError::Launcher(error));
             Ok((prepared.map_err(not_started)?, None))
         };
-        self.run(Failures { provider, definition }, fill, cancel).await
+        self.run(failures, fill, cancel).await
     }
 
     /// Runs a program, and returns the file that it wrote. `fill` makes the arguments and the standard input.
@@ -168,44 +178,33 @@ impl CommandRunner {
         cancel: watch::Receiver<bool>,
     ) -> Result<Made, CommandError> {
         let file_bytes = self.limits(failures.definition).file_bytes;
-        let (finished, output, directory) = self.finish(failures, fill, STDOUT_TAIL_BYTES, cancel).await?;
+        let Run { finished, output, directory } =
+            self.finish(failures, fill, STDOUT_TAIL_BYTES, cancel).await?;
         let size_bytes = written_bytes(&output, file_bytes, &failures, &finished)?;
         Ok(Made { path: output, size_bytes, _directory: directory })
     }
 
-    /// Runs a program until it exits with 0. Returns its output, the path of the file that it should have written, and the directory of that file.
+    /// Runs a program until it exits with 0. Its memory is reserved in the budget until then.
     async fn finish(
         &self,
         failures: Failures<'_>,
         fill: impl AsyncFnOnce(&Arc<RunDirectory>, &Path) -> Result<Filled, Failure>,
         stdout_tail_bytes: usize,
         cancel: watch::Receiver<bool>,
-    ) -> Result<(Finished, PathBuf, Arc<RunDirectory>), CommandError> {
+    ) -> Result<Run, CommandError> {
         let Failures { provider, definition } = failures;
-        let program = find_program(&definition.program, definition.install.as_deref());
-        let program = program.map_err(|error| failures.not_installed(&error))?;
-        let limits = self.limits(definition);
+        let start = Start { program: program(failures)?, stdout_tail_bytes, limits: self.limits(definition) };
+        let limits = start.limits;
         let _reservation = self.reserve(limits.memory_bytes, &failures, cancel.clone()).await?;
-        let directory = self.directory(&failures).await?;
-        let output = directory.work().join(format!("output.{}", definition.extension));
-        let (arguments, stdin) = fill(&directory, &output).await?;
-        let spec = ProcessSpec {
-            program,
-            arguments,
-            environment: environment(definition, &directory),
-            stdin,
-            stdout_tail_bytes,
-            limits,
-        };
-        let finished = process::run(&self.launcher, spec, &directory, cancel).await;
-        let finished = finished.map_err(|error| failures.not_started(&error))?;
+        let run = self.execute(failures, start, fill, cancel).await?;
+        let (finished, output) = (&run.finished, &run.output);
         if finished.ended == Ended::Cancelled {
             return Err(CommandError::Stopped);
         }
-        if let Some(mut failure) = failures.of_end(&finished) {
+        if let Some(mut failure) = failures.of_end(finished) {
             // A program that ignores SIGXFSZ gets an error from the write instead, and exits with a code of its own.
-            if fs::symlink_metadata(&output).is_ok_and(|file| file.len() >= limits.file_bytes) {
-                failure = failures.large_file(&finished);
+            if fs::symlink_metadata(output).is_ok_and(|file| file.len() >= limits.file_bytes) {
+                failure = failures.large_file(finished);
             }
             tracing::warn!(
                 provider,
@@ -215,10 +214,29 @@ impl CommandRunner {
             );
             return Err(failure.into());
         }
-        Ok((finished, output, directory))
+        Ok(run)
     }
 
-    /// Runs the program of a provider to list its voices.
+    /// Starts a program in a new directory, and waits until it ends.
+    async fn execute(
+        &self,
+        failures: Failures<'_>,
+        start: Start,
+        fill: impl AsyncFnOnce(&Arc<RunDirectory>, &Path) -> Result<Filled, Failure>,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Run, Failure> {
+        let directory = self.directory(&failures).await?;
+        let output = directory.work().join(format!("output.{}", failures.definition.extension));
+        let (arguments, stdin) = fill(&directory, &output).await?;
+        let Start { program, stdout_tail_bytes, limits } = start;
+        let environment = environment(failures.definition, &directory);
+        let spec = ProcessSpec { program, arguments, environment, stdin, stdout_tail_bytes, limits };
+        let finished = process::run(&self.launcher, spec, &directory, cancel).await;
+        let finished = finished.map_err(|error| failures.not_started(&error))?;
+        Ok(Run { finished, output, directory })
+    }
+
+    /// Runs the program of a provider to list its voices. A list takes little memory, so none is reserved.
     pub async fn voices(
         &self,
         provider: &str,
@@ -226,23 +244,15 @@ impl CommandRunner {
         list: &VoiceList,
     ) -> Result<Vec<Voice>, Failure> {
         let failures = Failures { provider, definition };
-        let program = find_program(&definition.program, definition.install.as_deref());
-        let program = program.map_err(|error| failures.not_installed(&error))?;
-        let directory = self.directory(&failures).await?;
-        let limits = self.limits(definition);
-        let spec = ProcessSpec {
-            program,
-            arguments: list.arguments.clone(),
-            environment: environment(definition, &directory),
-            stdin: None,
-            stdout_tail_bytes: MAX_VOICE_LIST_BYTES,
-            limits: Limits { timeout: VOICE_LIST_TIMEOUT.min(limits.timeout), ..limits },
-        };
+        let mut limits = self.limits(definition);
+        limits.timeout = VOICE_LIST_TIMEOUT.min(limits.timeout);
+        let stdout_tail_bytes = MAX_VOICE_LIST_BYTES;
+        let start = Start { program: program(failures)?, stdout_tail_bytes, limits };
+        let fill = async |_: &Arc<RunDirectory>, _: &Path| Ok((list.arguments.clone(), None));
         let (_listing, cancel) = watch::channel(false);
-        let finished = process::run(&self.launcher, spec, &directory, cancel).await;
-        let finished = finished.map_err(|error| failures.not_started(&error))?;
+        let Run { finished, .. } = self.execute(failures, start, fill, cancel).await?;
         if finished.ended == Ended::TimedOut {
-            return Err(failures.no_voice_list(VOICE_LIST_TIMEOUT.min(limits.timeout)));
+            return Err(failures.no_voice_list(limits.timeout));
         }
         if let Some(failure) = failures.of_end(&finished) {
             return Err(failure);
@@ -263,7 +273,7 @@ impl CommandRunner {
         limits
     }
 
-    /// Reserves the memory that the program may hold. Waits up to `PATIENCE` while other holders have it.
+    /// Reserves the memory that the program may hold. Waits up to [`MEMORY_TIMEOUT`] while other holders have it.
     async fn reserve(
         &self,
         bytes: u64,
@@ -290,16 +300,22 @@ impl CommandRunner {
     }
 }
 
-/// Returns the arguments and the standard input for these values and the paths of this run.
-async fn filled(
+/// Finds the program of a definition on this machine.
+fn program(failures: Failures<'_>) -> Result<PathBuf, Failure> {
+    let CommandDefinition { program, install, .. } = failures.definition;
+    find_program(program, install.as_deref()).map_err(|error| failures.not_installed(&error))
+}
+
+/// Returns a function that fills the definition's arguments and standard input with these values and the paths of a run.
+fn from_values(
     failures: Failures<'_>,
     values: Values,
-    directory: &Arc<RunDirectory>,
-    output: &Path,
-) -> Result<Filled, Failure> {
-    let values = with_files(failures.definition, values, directory, output).await;
-    let values = values.map_err(|error| failures.not_started(&process::StartError::Launcher(error)))?;
-    failures.definition.fill(&values).map_err(|error| failures.unfilled(&error))
+) -> impl AsyncFnOnce(&Arc<RunDirectory>, &Path) -> Result<Filled, Failure> {
+    async move |directory: &Arc<RunDirectory>, output: &Path| {
+        let values = with_files(failures.definition, values, directory, output).await;
+        let values = values.map_err(|error| failures.not_started(&process::StartError::Launcher(error)))?;
+        failures.definition.fill(&values).map_err(|error| failures.unfilled(&error))
+    }
 }
 
 /// Adds the paths of this run to the values. Writes the text to a file if the program reads it from one.
