@@ -25,6 +25,7 @@ use crate::{
     provider::{
         GenerateError,
         form::Form,
+        gate::Verdict,
         remote::{shown, stopped},
         wire::{InputPicture, Refusal},
     },
@@ -35,24 +36,23 @@ const SOCKET: Duration = Duration::from_secs(2);
 /// The folder of the server's inputs into which pictures are uploaded.
 const FOLDER: &str = "reel";
 
+/// What the answer to a submission says. A refused one is a failure.
+enum Posted {
+    /// The server has the job, with the id that was chosen here.
+    Accepted,
+    /// The server has the job, and chose this id: it is too old for ids of its clients.
+    Renamed(String),
+    /// The answer is lost, or is of a proxy, so the server may have the job.
+    Unknown,
+}
+
 impl ComfyProvider {
     /// Submits a job. Returns it with the workflow that was sent. If the answer is lost, the job is returned too, as the server may have it.
     pub(super) async fn submit(&self, call: &Call) -> Result<Job, GenerateError> {
-        let preparing = async {
-            let model = match self.model(call) {
-                Some(model) => Some(model),
-                None if self.needs_checkpoint(call) => Some(self.default_checkpoint().await?),
-                None => None,
-            };
-            let names = self.upload(call).await?;
-            self.filled(call, model.as_deref(), &names, "")
-                .map(|_| (model, names))
-                .map_err(|why| self.no_place(&why))
-        };
         let prepared = tokio::select! {
             biased;
             () = stopped(call.cancel.clone(), || false) => return Err(GenerateError::Stopped),
-            prepared = preparing => prepared,
+            prepared = self.prepare(call) => prepared,
         };
         let (model, names) = prepared.map_err(|failure| match failure.class {
             Class::Unreached => Self::judged(call, failure),
@@ -76,20 +76,42 @@ impl ComfyProvider {
         call.report(0.0, format!("submitting to {}", self.core.config.name));
         // A job of few steps may be over before a later websocket is open.
         let socket = timeout(SOCKET, self.connect(&ticket.id)).await.ok().and_then(Result::ok);
-        match self.post(call, &ticket, &graph).await {
-            Ok(ticket) => {
-                self.core.works();
-                if let Some(permit) = &call.permit {
-                    permit.judge(crate::provider::gate::Verdict::Answered);
-                }
-                Ok(Job { ticket, graph, socket })
+        let ticket = match self.post(call, &ticket, &graph).await {
+            Ok(Posted::Accepted | Posted::Unknown) => ticket,
+            Ok(Posted::Renamed(id)) => {
+                // The id is journaled before anything else: after a crash before that, the job is found by the name of its file, or submitted again.
+                let ticket = Ticket { id, ..ticket };
+                let _ = call.jobs.remember(Some(ticket.journaled(&self.core.config.name))).await;
+                ticket
             }
             Err(failure) => {
                 // If this write fails, the next attempt looks for the job and does not find it.
                 let _ = call.jobs.remember(None).await;
-                Err(Self::judged(call, failure))
+                return Err(Self::judged(call, failure));
             }
+        };
+        self.core.works();
+        if let Some(permit) = &call.permit {
+            permit.judge(Verdict::Answered);
         }
+        Ok(Job { ticket, graph, socket })
+    }
+
+    /// Chooses the model and uploads the pictures. Returns the model and the names of the pictures at the server, with which the workflow can be filled.
+    async fn prepare(&self, call: &Call) -> Result<(Option<String>, Vec<String>), Failure> {
+        let model = match self.model(call) {
+            Some(model) => Some(model),
+            None if self.needs_checkpoint(call) => Some(self.default_checkpoint().await?),
+            None => None,
+        };
+        let names = self.upload(call).await?;
+        self.can_fill(call, model.as_deref(), &names)?;
+        Ok((model, names))
+    }
+
+    /// Checks that the workflow has a place for everything that the request asks for.
+    fn can_fill(&self, call: &Call, model: Option<&str>, names: &[String]) -> Result<(), Failure> {
+        self.filled(call, model, names, "").map(drop).map_err(|why| self.no_place(&why))
     }
 
     /// Sends the workflow. A failure means that the server does not have the job.
@@ -98,7 +120,7 @@ impl ComfyProvider {
         call: &Call,
         ticket: &Ticket,
         graph: &Map<String, Value>,
-    ) -> Result<Ticket, Failure> {
+    ) -> Result<Posted, Failure> {
         // The server sends the progress of a job only to the websocket with the same client id.
         let body = json!({ "prompt": graph, "prompt_id": ticket.id, "client_id": ticket.id, "extra_data": { "reel": { "job": ticket.id } } });
         let leaves = || {
@@ -111,43 +133,27 @@ impl ComfyProvider {
             Err(Unanswered::NotSent(failure)) => return Err(failure),
             Err(Unanswered::Lost(reason)) => {
                 tracing::info!(provider = %self.core.config.name, reason, "the answer to a submission was lost, so the job is looked for");
-                return Ok(ticket.clone());
+                return Ok(Posted::Unknown);
             }
         };
         match reply.status {
             StatusCode::BAD_REQUEST => Err(self.refused(&reply.json(), graph)),
             status if status.is_success() => {
                 let answer = reply.json();
-                if answer
-                    .get("node_errors")
-                    .and_then(Value::as_object)
-                    .is_some_and(|errors| !errors.is_empty())
-                {
+                let errors = answer.get("node_errors").and_then(Value::as_object);
+                if errors.is_some_and(|errors| !errors.is_empty()) {
                     call.left_out.replace(Some(refusal::words(&answer, graph)));
                 }
-                // A server that is too old for ids of its clients chooses one itself. It is journaled before anything else: after a crash before that, the
-                // job is found by the name of its file, or submitted again.
-                match answer.get("prompt_id").and_then(Value::as_str) {
-                    Some(id) if id != ticket.id && !id.is_empty() => {
-                        let ticket = Ticket { id: id.to_owned(), ..ticket.clone() };
-                        let _ = call.jobs.remember(Some(ticket.journaled(&self.core.config.name))).await;
-                        Ok(ticket)
-                    }
-                    _ => Ok(ticket.clone()),
-                }
+                let id = answer.get("prompt_id").and_then(Value::as_str);
+                let other_id = id.filter(|id| *id != ticket.id && !id.is_empty());
+                Ok(other_id.map_or(Posted::Accepted, |id| Posted::Renamed(id.to_owned())))
             }
             // A proxy may have passed the workflow on.
-            status if may_have_passed_it_on(status) => Ok(ticket.clone()),
+            status if may_have_passed_it_on(status) => Ok(Posted::Unknown),
             status => {
                 let key = self.core.key().await.unwrap_or_default();
-                let class = match status.as_u16() {
-                    401 | 403 => Class::Auth,
-                    429 => Class::RateLimited(None),
-                    503 => Class::Transient(None),
-                    400..=499 => Class::Invalid,
-                    _ => Class::Unknown,
-                };
-                Err(self.core.refused(Refusal { class, message: reply.beginning() }, status, key.as_ref()))
+                let refusal = Refusal { class: class(status), message: reply.beginning() };
+                Err(self.core.refused(refusal, status, key.as_ref()))
             }
         }
     }
@@ -323,6 +329,17 @@ fn new_id() -> String {
     let hex = hasher.finalize().to_hex();
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-4{}-8{}-{}", part(0, 8), part(8, 12), part(12, 15), part(15, 18), part(18, 30))
+}
+
+/// Returns the class of a submission that was refused with this status.
+fn class(status: StatusCode) -> Class {
+    match status.as_u16() {
+        401 | 403 => Class::Auth,
+        429 => Class::RateLimited(None),
+        503 => Class::Transient(None),
+        400..=499 => Class::Invalid,
+        _ => Class::Unknown,
+    }
 }
 
 /// Whether an answer may be of a proxy that has passed the workflow on. ComfyUI itself answers 500 and 503 to what it did not take.
