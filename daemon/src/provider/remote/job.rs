@@ -158,8 +158,9 @@ impl RemoteProvider {
                     wait
                 }
             };
-            let begun = if ticket.ask_if_gone { begun } else { ticket.submitted_at };
-            if Timestamp::now().since(begun) >= self.remote.job_timeout {
+            // A person who released the task has allowed the whole time once more.
+            let since = if ticket.ask_if_gone { begun } else { ticket.submitted_at };
+            if Timestamp::now().since(since) >= self.remote.job_timeout {
                 return Err(self.late(call, &ticket).await);
             }
         }
