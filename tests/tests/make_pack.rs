@@ -78,7 +78,7 @@ fn without_any_program_the_downgrades_are_named_once_before_the_work_begins() {
     let said = &ran.expect_code(78).stderr;
     let (start, end) = said.split_once("made now: ").unwrap();
     for words in
-        ["silence in place of voices", "the pictures will be drafts", "no film can be joined: ffmpeg"]
+        ["the voices will be silence", "the pictures will be drafts", "no film can be joined: ffmpeg"]
     {
         assert!(start.contains(words), "{words}: {said}");
     }

@@ -180,7 +180,7 @@ fn say(context: &Context, directory: &Path, report: &Report, has_only_draft: boo
     }
     if has_only_draft {
         context.output.note(
-            "the pictures are drafts, because no provider of pictures is configured: reel providers add adds one",
+            "the pictures are drafts, because no provider of pictures is configured; add one with: reel providers add",
         );
     }
     for note in report.notes() {

@@ -292,7 +292,7 @@ async fn say_where_from(context: &Context, session: &Session, args: &Args, task:
     let is_draft = task.provider.as_deref() == Some(reel_client::DRAFT) && args.provider.is_none();
     if is_draft && session.has_only_draft("image").await.unwrap_or(false) {
         context.output.note(
-            "this picture is a draft, because no provider of pictures is configured: reel providers add adds one",
+            "this picture is a draft, because no provider of pictures is configured; add one with: reel providers add",
         );
     }
 }

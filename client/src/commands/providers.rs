@@ -141,7 +141,7 @@ async fn list_voices(context: &Context, name: Option<String>) -> Result<Exit, Fa
         }
     }
     if found.providers.is_empty() {
-        context.output.note("no provider speaks; reel providers add adds one");
+        context.output.note("no provider speaks; add one with: reel providers add");
     }
     Ok(Exit::Done)
 }

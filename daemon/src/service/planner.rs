@@ -236,7 +236,7 @@ fn no_provider(service: &str) -> BadParams {
     BadParams {
         code: ErrorCode::NoProvider,
         message: format!("no provider of {results} is configured"),
-        hint: Some("reel providers add adds one; reel providers shows what each one makes".to_owned()),
+        hint: Some("add one with reel providers add; reel providers shows what each one makes".to_owned()),
     }
 }
 

@@ -29,12 +29,12 @@ pub async fn say_downgrades(
     }
     if lacks.has_draft_pictures {
         output.warn(
-            "the pictures will be drafts, because no provider of pictures is configured: reel providers add adds one",
+            "the pictures will be drafts, because no provider of pictures is configured; add one with: reel providers add",
         );
     }
     if lacks.has_draft_voices {
         output.warn(
-            "the voices will be silence, because no provider speaks: install espeak-ng (Debian: apt install espeak-ng), or reel providers add adds one",
+            "the voices will be silence, because no provider speaks: install espeak-ng (Debian: apt install espeak-ng), or add a provider with: reel providers add",
         );
     }
     if lacks.has_no_renderer {
