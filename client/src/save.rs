@@ -201,23 +201,29 @@ fn digest_of(file: &NamedTempFile) -> io::Result<Digest> {
     Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))
 }
 
-/// Replaces the content of `path` by `bytes` atomically.
+/// Replaces the content of `path` by `bytes` atomically. This also works after an interruption, because what the command remembers of the files that it
+/// wrote must be true.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut temporary = temporary_beside(path)?;
+    let mut temporary = created_beside(path).map_err(|error| cannot_write(path, &error))?;
     temporary.write_all(bytes).map_err(|error| cannot_write(path, &error))?;
-    place(temporary, path, Existing::Replace)
+    sync(&temporary, path)?;
+    temporary.persist(path).map(drop).map_err(|failed| cannot_write(path, &failed.error))
 }
 
-/// Creates a temporary file in the directory of `path`. Its permissions are 0666 minus the umask, like those of any new file.
-pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
+fn created_beside(path: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".reel-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let directory = creatable::or_current(path.parent().unwrap_or(Path::new("")));
-    let created = builder.tempfile_in(&directory);
+    builder.tempfile_in(creatable::or_current(path.parent().unwrap_or(Path::new(""))))
+}
+
+/// Creates a temporary file in the directory of `path`. Its permissions are 0666 minus the umask, like those of any new file. Fails after an interruption.
+pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
+    let created = created_beside(path);
     let added = created.and_then(|temporary| unfinished::add_file(temporary.path()).map(|()| temporary));
     added.map_err(|error| {
+        let directory = creatable::or_current(path.parent().unwrap_or(Path::new("")));
         let failure = cannot_write(path, &error);
         match error.kind() {
             io::ErrorKind::NotFound => failure.hint(format!("mkdir -p {}", table::path(&directory))),

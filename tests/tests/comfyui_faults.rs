@@ -230,3 +230,21 @@ fn the_check_names_nodes_and_models_that_the_server_lacks() {
     let ran = sandbox.reel(&["providers", "add", "--preset", "comfyui", "--base-url", &server.base_url()]);
     assert!(ran.stdout.contains("added [providers.comfyui]"), "{ran:?}");
 }
+
+#[test]
+fn a_server_that_is_down_is_waited_for_also_without_a_configured_model() {
+    let server = FakeComfyui::start();
+    let sandbox = comfy(&server, None, "");
+    server.kill();
+    let mut connection = sandbox.connect();
+    let spec = json!({ "kind": "image.generate", "params": { "prompt": "a boat", "width": 32, "height": 32 }, "max_attempts": 1 });
+    let id = connection.submit_as(spec);
+    eventually("the task says that the server cannot be reached", || {
+        let task = connection.task(id);
+        let message = task["error"]["message"].as_str().unwrap_or_default().to_owned();
+        (task["state"] == "queued" && message.contains("cannot be reached")).then_some(())
+    });
+    server.start_again();
+    let done = connection.wait(id);
+    assert_eq!(done["state"], "succeeded", "{done}");
+}

@@ -16,7 +16,9 @@ use std::{
     time::Duration,
 };
 
-use reel_tests::{Sandbox, eventually, process, process::wait_gone};
+use reel_tests::{
+    FakeProvider, Sandbox, eventually, fake_provider::Fault, process, process::wait_gone, studio,
+};
 use rustix::process::Signal;
 
 /// Writes a program `ffmpeg` that names its process in `started` and does not end, or that only copies its input if `started.copy` exists.
@@ -85,4 +87,28 @@ fn an_interrupted_fetch_leaves_no_file_and_prints_one_document() {
     assert_eq!(ran.expect_code(130).json()["error"]["code"], "interrupted");
     assert!(wait_gone(converter, Duration::from_secs(20)), "the converter outlives the command");
     assert_eq!(files(&sandbox), ["line.wav"]);
+}
+
+#[test]
+fn an_interrupted_batch_knows_what_it_wrote_and_the_same_command_writes_the_rest() {
+    let provider = FakeProvider::start();
+    let sandbox = Sandbox::new();
+    sandbox.configure(&studio::config(&sandbox, &provider, ""));
+    sandbox.start();
+    provider.on_prompt("a boat", Fault::Half);
+    fs::write(sandbox.work().join("list.txt"), "a pier\na boat\n").unwrap();
+    let child = start(&sandbox, &["batch", "list.txt", "-o", "out/"]);
+    eventually("a picture is written", || {
+        let written = fs::read_dir(sandbox.work().join("out")).ok()?;
+        written
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .find(|name| name.starts_with("001"))
+    });
+    process::signal(child.id(), Signal::INT);
+    let ran = process::finish(child);
+    assert!(ran.expect_code(130).stderr.contains("the same batch command"), "{}", ran.stderr);
+    provider.finish_halves();
+    let again = process::finish(start(&sandbox, &["batch", "list.txt", "-o", "out/"]));
+    again.expect_code(0);
+    assert_eq!(provider.calls(), 2);
 }

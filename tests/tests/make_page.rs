@@ -67,6 +67,11 @@ fn every_run_writes_a_page_that_shows_what_was_made_and_what_is_missing() {
     }
     provider.be_good();
     tale.make(&PICTURES).expect_code(0);
+    // A run for one shot shows what there is of the others.
+    tale.make(&["--only", "a2", "--redo", "a2:picture"]).expect_code(0);
+    let shown = fs::read_to_string(tale.path("story.reel/review.html")).unwrap();
+    assert!(shown.contains("src=\"b1.png\"") && shown.contains("src=\"a1.mp3\""), "{shown}");
+    assert!(!shown.contains("no picture yet"), "{shown}");
     // A review of the storyboard shows the pictures that there are.
     tale.edit("camera = \"in\"", "camera = \"out\"");
     let ran = tale.make(&["--review"]);

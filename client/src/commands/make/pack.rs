@@ -52,7 +52,7 @@ pub fn write_player(
         (paths.copies.join("player.html"), paths.copies.join("narration.wav"));
     deliver::write_own(&narration_path, &wav::write(&narration), paths, state, is_forced)?;
     let size = project.video.size;
-    let page = player(&title(paths), (size.width, size.height), &shots(report, project, delivery));
+    let page = player(&title(paths), (size.width, size.height), &shots(report, project, delivery, paths));
     deliver::write_own(&player_path, page.as_bytes(), paths, state, is_forced)?;
     state.save(&paths.state)?;
     Ok(Pack { player: player_path, narration: narration_path, unread })
@@ -116,7 +116,7 @@ pub fn write_pictures(
     } else {
         "Change a prompt in the project file, or have a picture made anew with --redo ID:picture; the same command again goes on from here."
     };
-    let mut shots = shots(report, project, delivery);
+    let mut shots = shots(report, project, delivery, paths);
     for page in &mut shots {
         let Some(shot) = report.shots.iter().find(|shot| shot.id == page.id) else { continue };
         if let Some(prompt) = prompts.get(&shot.id) {
@@ -200,21 +200,28 @@ fn words(project: &Project, shot: &Shot) -> PageShot {
     }
 }
 
-fn shots(report: &StoryReport, project: &Project, delivery: &Delivery) -> Vec<PageShot> {
+/// Returns the shots of the film with their files. Those that this run did not make, as with `--only`, are the copies of earlier runs.
+fn shots(report: &StoryReport, project: &Project, delivery: &Delivery, paths: &StoryPaths) -> Vec<PageShot> {
     let placed = report.shots.iter().filter_map(|placed| {
         let shot = project.shots.iter().find(|shot| shot.id == placed.id)?;
         let file = |stage| {
             let path = delivery.copies.get(&(placed.id.clone(), stage))?;
             path.file_name().map(|name| name.to_string_lossy().into_owned())
         };
+        let is_skipped =
+            |step: &Option<StepReport>| step.as_ref().is_some_and(|step| step.state == StepState::Skipped);
+        let earlier = |step: &Option<StepReport>, endings: &[&str]| {
+            existing(&paths.copies, &placed.id, endings.iter().copied()).filter(|_| is_skipped(step))
+        };
+        let pictures: Vec<&str> = naming::picture_endings().collect();
         Some(PageShot {
             start_s: placed.start_s,
             duration_s: placed.duration_s,
             speech_start_s: placed.speech_start_s,
             speech_s: placed.speech_s,
-            picture: file(StoryPart::Picture),
+            picture: file(StoryPart::Picture).or_else(|| earlier(&placed.picture, &pictures)),
             clip: file(StoryPart::Clip),
-            voice: file(StoryPart::Voice),
+            voice: file(StoryPart::Voice).or_else(|| earlier(&placed.voice, &VOICE_ENDINGS)),
             ..words(project, shot)
         })
     });

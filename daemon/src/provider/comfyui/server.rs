@@ -15,8 +15,15 @@ use super::{
 };
 use crate::{
     domain::{Class, Failure},
-    provider::http::{Reach, SendError},
+    provider::{
+        http::{Reach, SendError},
+        remote::shown,
+        wire::Refusal,
+    },
 };
+
+/// The type of node whose choices are the checkpoints of the server.
+const CHECKPOINT_LOADER: &str = "CheckpointLoaderSimple";
 
 /// Longest duration of a request that is answered from what the server knows. The server checks a workflow before it answers, and may first have to
 /// look through folders of models.
@@ -173,10 +180,27 @@ impl ComfyProvider {
 
     /// Returns the checkpoints of the server.
     pub(super) async fn checkpoints(&self) -> Result<Vec<String>, String> {
-        let info = self.node_type("CheckpointLoaderSimple").await?;
+        let info = self.node_type(CHECKPOINT_LOADER).await?;
         let names = super::answers::choices(&info, "ckpt_name");
         let names = names.ok_or_else(|| "the server lists no checkpoints".to_owned())?;
         Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Returns the checkpoints of the server for an attempt. A server that is down or loading is waited for.
+    pub(super) async fn checkpoints_for_attempt(&self) -> Result<Vec<String>, Failure> {
+        let path = ["object_info", CHECKPOINT_LOADER];
+        let reply =
+            self.ask(Ask::get(&path), || ()).await.map_err(|unanswered| self.unanswered(unanswered))?;
+        if reply.status.is_server_error() {
+            let (class, message) = (Class::Transient(None), reply.beginning());
+            return Err(self.core.refused(Refusal { class, message }, reply.status, None));
+        }
+        self.checkpoints().await.map_err(|reason| {
+            let name = &self.core.config.name;
+            let message = format!("{name} does not list its checkpoints: {}", shown(&reason, None));
+            let hint = format!("reel providers check {name} looks again; or set providers.{name}.model");
+            Failure::new(Class::Transient(None), message, hint)
+        })
     }
 
     /// Returns the failure of a request that got no answer.

@@ -204,10 +204,7 @@ impl ComfyProvider {
     /// without its name, and another one would make other pictures.
     async fn default_checkpoint(&self) -> Result<String, Failure> {
         let name = &self.core.config.name;
-        let names = self.checkpoints().await.map_err(|reason| {
-            let message = format!("{name} does not list its checkpoints: {}", shown(&reason, None));
-            Failure::new(Class::Transient(None), message, "the task is tried again")
-        })?;
+        let names = self.checkpoints_for_attempt().await?;
         let first = names.first().ok_or_else(|| {
             let message = format!("{name} has no checkpoint for the default workflow");
             let hint =
