@@ -107,6 +107,8 @@ fn a_chosen_take_is_the_picture_that_was_shown_and_is_not_paid_for_again() {
         document["takes"].as_array().unwrap().iter().map(|take| &take["state"]).collect();
     assert_eq!((states, provider.calls()), (vec![&json!("cached"); 4], 11), "{document}");
 
+    let ran = tale.make(&["--take", "a2=9", "--until", "pictures"]);
+    assert!(ran.expect_code(64).stderr.contains("a2 has no take 9"), "{}", ran.stderr);
     let ran = tale.make(&["--take", "a2=2", "--until", "pictures"]);
     assert!(ran.expect_code(0).stderr.contains("set sample = 2 for a2 in story.reel.toml"), "{}", ran.stderr);
     let text = fs::read_to_string(tale.project()).unwrap();

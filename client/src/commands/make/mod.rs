@@ -81,7 +81,7 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     let storyboard = Storyboard::open(&args, &paths, &state, directed)?;
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
-    takes::check(&args, &storyboard.project)?;
+    takes::check(&args, &storyboard.project, &paths)?;
     names::check(context, &args, &storyboard).await?;
     media::check(&storyboard.project, paths.directory())?;
     if let Some(damage) = damage {

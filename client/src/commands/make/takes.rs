@@ -11,13 +11,15 @@ use reel_story::project::{Project, Shot};
 use serde::Serialize;
 
 use super::{
-    Args, args::Stage, deliver, downgrades::say_downgrades, film::Work, media, report::Results,
-    shot_flags::no_shot, stages::Stages, state::State, submit, summary::cost_words, watch::watch,
+    Args, args::Stage, deliver, downgrades::say_downgrades, film::Work, media, pack::existing,
+    report::Results, shot_flags::no_shot, stages::Stages, state::State, story_paths::StoryPaths, submit,
+    summary::cost_words, watch::watch,
 };
 use crate::{
     context::Context,
     exit::Exit,
     failure::Failure,
+    naming,
     output::Output,
     signals::Interrupts,
     table,
@@ -46,8 +48,16 @@ struct TakeDocument {
     picture: StepReport,
 }
 
-/// Fails if `--takes` names a shot whose picture is not made.
-pub fn check(args: &Args, project: &Project) -> Result<(), Failure> {
+/// Fails if `--takes` names a shot whose picture is not made, or `--take` a take that was not made. Take 0 is the picture without takes.
+pub fn check(args: &Args, project: &Project, paths: &StoryPaths) -> Result<(), Failure> {
+    for (id, sample) in args.take.iter().filter(|(_, sample)| *sample > 0) {
+        let stem = format!("{id}-take-{sample}");
+        if existing(&paths.copies, &stem, naming::picture_endings()).is_none() {
+            return Err(Failure::usage(format!("{id} has no take {sample}"))
+                .hint(format!("--takes {id}={} makes the takes 0 to {sample}", sample + 1)));
+        }
+    }
+
     for (id, _) in &args.takes {
         let shot = project.shots.iter().find(|shot| shot.id == *id).ok_or_else(|| no_shot(id, project))?;
         if !shot.picture_file.is_empty() || !shot.clip_file.is_empty() {
