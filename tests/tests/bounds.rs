@@ -90,7 +90,10 @@ fn many_slow_readers_lose_their_subscriptions_and_delay_no_other_client() {
     assert!(peak_bytes(pid) < LIMIT_MB * MIB, "{} bytes", peak_bytes(pid));
     let mut observer = sandbox.connect();
     assert!(reserved(&mut observer, "event", "peak_bytes") > 0);
-    assert_eq!(observer.ok("memory.status", json!({}))["level"], "normal");
+    // The level follows measurements, and a machine with other work may see a high one for a moment.
+    eventually("memory is not short", || {
+        (observer.ok("memory.status", json!({}))["level"] == "normal").then_some(())
+    });
     for connection in &mut slow[..10] {
         let dropped = std::iter::repeat_with(|| connection.next_event())
             .find(|event| event["event"] == "subscription_dropped")

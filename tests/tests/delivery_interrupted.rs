@@ -93,7 +93,7 @@ fn an_interrupted_fetch_leaves_no_file_and_prints_one_document() {
 fn an_interrupted_batch_knows_what_it_wrote_and_the_same_command_writes_the_rest() {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new();
-    sandbox.configure(&studio::config(&sandbox, &provider, ""));
+    sandbox.configure(&studio::unhurried(&studio::config(&sandbox, &provider, "")));
     sandbox.start();
     provider.on_prompt("a boat", Fault::Half);
     fs::write(sandbox.work().join("list.txt"), "a pier\na boat\n").unwrap();
