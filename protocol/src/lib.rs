@@ -46,6 +46,7 @@ mod bytes;
 mod chat;
 mod debug;
 mod error;
+mod field_names;
 mod ids;
 mod image;
 mod json_text;
@@ -68,6 +69,7 @@ pub use self::{
     chat::ChatParams,
     debug::{DebugFailParams, DebugNoopParams, DebugProgressParams, DebugSleepParams},
     error::{ErrorCode, ErrorData, RpcError},
+    field_names::field_names,
     ids::{BatchId, Digest, DigestError, MAX_ID, TaskId},
     image::ImageParams,
     json_text::{JsonText, JsonTextError},

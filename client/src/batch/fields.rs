@@ -1,12 +1,8 @@
 //! Checks the fields of an entry against the params of its kind, so that a mistyped name is refused before anything is submitted and paid for. Pure.
 
-use reel_protocol::{ChatParams, ImageParams, SpeechParams, TranslateParams, VideoParams};
+use reel_protocol::{ChatParams, ImageParams, SpeechParams, TranslateParams, VideoParams, field_names};
 use reel_story::nearest;
-use serde::{
-    Deserializer,
-    de::{DeserializeOwned, Visitor, value::Error},
-    forward_to_deserialize_any,
-};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::other::PICTURE;
@@ -30,7 +26,7 @@ pub fn check(kind: &str, fields: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn check_as<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<(), String> {
-    let known = names::<T>();
+    let known = field_names::<T>();
     if let Some(wrong) = fields.keys().find(|field| !known.contains(&field.as_str())) {
         let of_batch = ["kind", "name"];
         let near = nearest(wrong, known.iter().copied().chain(of_batch));
@@ -44,39 +40,6 @@ fn check_as<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<(), Stri
         });
     }
     serde_json::from_value::<T>(Value::Object(fields.clone())).map(drop).map_err(|error| error.to_string())
-}
-
-/// Returns the fields that `T` reads.
-fn names<T: DeserializeOwned>() -> &'static [&'static str] {
-    let mut probe = Probe(&[]);
-    // This always fails, because the probe has no values. It only records the fields that the type asks for.
-    let _ = T::deserialize(&mut probe);
-    probe.0
-}
-
-struct Probe(&'static [&'static str]);
-
-impl<'de> Deserializer<'de> for &mut Probe {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(serde::de::Error::custom("a probe holds no value"))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.0 = fields;
-        self.deserialize_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use reel_protocol::{
-    ErrorCode, Method, RpcError, TaskSpec, binary::Message, limits::LARGE_LINE_BYTES, methods::ServiceCall,
+    ErrorCode, Method, RpcError, TaskSpec, binary::Message, field_names, limits::LARGE_LINE_BYTES,
+    methods::ServiceCall,
 };
 use tracing::debug;
 
@@ -221,7 +222,7 @@ fn parse<M: Method>(params: &Params<'_>) -> Result<M::Params, RpcError> {
             Misfit::NoObject => "`params` must be an object".to_owned(),
             Misfit::Unreadable(why) => format!("the params do not fit {}: {why}", M::NAME),
         };
-        let names = fields::names::<M::Params>();
+        let names = field_names::<M::Params>();
         let hint = match names {
             [] => format!("{} takes an empty object", M::NAME),
             _ => format!("the fields of {} are {}", M::NAME, names.join(", ")),

@@ -1,29 +1,21 @@
-//! Finds the names of the fields of a params type through its `Deserialize`, so that hints always agree with the specification. Pure.
+//! Finds fields of a request that its type does not read: mistyped names, and fields of another method. Pure.
 
 use std::fmt;
 
 use crate::nearest::nearest;
+use reel_protocol::field_names;
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor, value::Error},
-    forward_to_deserialize_any,
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 
 /// Most unknown fields of an object that are compared with the known ones.
 const MOST_UNKNOWN: usize = 64;
 
-/// Returns the fields that `T` reads. Empty for structs without fields, and for anything but structs.
-pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
-    let mut probe = Probe(&[]);
-    // This always fails, because the probe has no values. It only records the fields that the type asks for.
-    let _ = T::deserialize(&mut probe);
-    probe.0
-}
-
 /// Returns a field of a JSON object that `T` does not read and that resembles one that it reads, with that one. Other unknown fields are ignored, because
 /// later versions may have them.
 pub(super) fn mistyped<'de, T: Deserialize<'de>>(object: &str) -> Option<(String, &'static str)> {
-    let known = names::<T>();
+    let known = field_names::<T>();
     first_unknown(object, known, |field| {
         nearest(field, known.iter().copied()).map(|near| (field.to_owned(), near))
     })
@@ -33,8 +25,8 @@ pub(super) fn mistyped<'de, T: Deserialize<'de>>(object: &str) -> Option<(String
 pub(super) fn of_another<'de, T: Deserialize<'de>, Other: Deserialize<'de>>(
     object: &str,
 ) -> Option<&'static str> {
-    let others = names::<Other>();
-    first_unknown(object, names::<T>(), |field| others.iter().copied().find(|other| *other == field))
+    let others = field_names::<Other>();
+    first_unknown(object, field_names::<T>(), |field| others.iter().copied().find(|other| *other == field))
 }
 
 /// Returns the first result of `pick` for the fields of a JSON object that are not among the known ones.
@@ -72,46 +64,11 @@ impl<'de, R, F: Fn(&str) -> Option<R>> Visitor<'de> for Unknown<F> {
     }
 }
 
-struct Probe(&'static [&'static str]);
-
-impl<'de> Deserializer<'de> for &mut Probe {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(serde::de::Error::custom("a probe holds no value"))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.0 = fields;
-        self.deserialize_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use reel_protocol::{
-        TaskSpec,
-        methods::{Empty, ServiceCallParams, TaskIdParams, TaskWaitParams},
-    };
+    use reel_protocol::{TaskSpec, methods::ServiceCallParams};
 
     use super::*;
-
-    #[test]
-    fn a_type_names_its_fields() {
-        assert_eq!(names::<TaskIdParams>(), ["id"]);
-        assert_eq!(names::<TaskWaitParams>(), ["ids", "batch", "until", "timeout_s"]);
-        assert!(names::<Empty>().is_empty() && names::<String>().is_empty());
-    }
 
     #[test]
     fn a_mistyped_field_is_told_from_one_of_a_later_version() {
