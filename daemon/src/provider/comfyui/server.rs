@@ -11,13 +11,12 @@ use tokio::time::timeout;
 
 use super::{
     ComfyProvider,
-    answers::{Ended, Place, ended, place},
+    answers::{Ended, Place, choices, ended, place},
 };
 use crate::{
     domain::{Class, Failure},
     provider::{
         http::{Reach, SendError},
-        remote::shown,
         wire::Refusal,
     },
 };
@@ -174,16 +173,12 @@ impl ComfyProvider {
 
     /// Returns what the server knows about a type of node. Null if it has no such type.
     pub(super) async fn node_type(&self, class: &str) -> Result<Value, String> {
-        let mut info = self.get(&["object_info", class]).await?.json();
-        Ok(info.get_mut(class).map(Value::take).unwrap_or_default())
+        Ok(node_type(&self.get(&["object_info", class]).await?, class))
     }
 
     /// Returns the checkpoints of the server.
     pub(super) async fn checkpoints(&self) -> Result<Vec<String>, String> {
-        let info = self.node_type(CHECKPOINT_LOADER).await?;
-        let names = super::answers::choices(&info, "ckpt_name");
-        let names = names.ok_or_else(|| "the server lists no checkpoints".to_owned())?;
-        Ok(names.into_iter().map(str::to_owned).collect())
+        checkpoints(&self.node_type(CHECKPOINT_LOADER).await?)
     }
 
     /// Returns the checkpoints of the server for an attempt. A server that is down or loading is waited for.
@@ -191,13 +186,13 @@ impl ComfyProvider {
         let path = ["object_info", CHECKPOINT_LOADER];
         let reply =
             self.ask(Ask::get(&path), || ()).await.map_err(|unanswered| self.unanswered(unanswered))?;
-        if reply.status.is_server_error() {
+        if !reply.status.is_success() {
             let (class, message) = (Class::Transient(None), reply.beginning());
             return Err(self.core.refused(Refusal { class, message }, reply.status, None));
         }
-        self.checkpoints().await.map_err(|reason| {
+        checkpoints(&node_type(&reply, CHECKPOINT_LOADER)).map_err(|reason| {
             let name = &self.core.config.name;
-            let message = format!("{name} does not list its checkpoints: {}", shown(&reason, None));
+            let message = format!("{name} does not list its checkpoints: {reason}");
             let hint = format!("reel providers check {name} looks again; or set providers.{name}.model");
             Failure::new(Class::Transient(None), message, hint)
         })
@@ -213,4 +208,16 @@ impl ComfyProvider {
             }
         }
     }
+}
+
+/// Returns what an answer says about a type of node. Null if it says nothing.
+fn node_type(reply: &Reply, class: &str) -> Value {
+    let mut info = reply.json();
+    info.get_mut(class).map(Value::take).unwrap_or_default()
+}
+
+/// Returns the checkpoints among which the type of node that loads them lets a workflow choose.
+fn checkpoints(loader: &Value) -> Result<Vec<String>, String> {
+    let names = choices(loader, "ckpt_name").ok_or_else(|| "the server lists no checkpoints".to_owned())?;
+    Ok(names.into_iter().map(str::to_owned).collect())
 }
