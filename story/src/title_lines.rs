@@ -17,7 +17,7 @@ const SMALLEST: f64 = 8.0;
 /// A line of a title.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TitleLine {
-    /// The text.
+    /// The text of the line, without white space at its ends.
     pub text: String,
     /// The height of the line in pixels, from which the size of the letters follows.
     pub size: u32,

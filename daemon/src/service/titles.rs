@@ -28,7 +28,7 @@ pub(super) fn check_titles<'a>(
     titles: impl ExactSizeIterator<Item = [&'a Option<String>; 2]>,
 ) -> Result<(), BadParams> {
     if titles.len() > MOST_TITLES {
-        let message = format!("{whose} has {} titles, and {MOST_TITLES} are possible", titles.len());
+        let message = format!("{whose} has {} titles; at most {MOST_TITLES} are possible", titles.len());
         return Err(BadParams::new(message, "split the shot"));
     }
     for texts in titles {
@@ -43,7 +43,7 @@ pub(super) fn check_titles<'a>(
             let message = format!("{whose} has a title of {} bytes", text.len());
             return Err(BadParams::new(
                 message,
-                format!("a title has a letter, and {TITLE_BYTES} bytes at the most"),
+                format!("a title has at least one letter and at most {TITLE_BYTES} bytes"),
             ));
         }
     }

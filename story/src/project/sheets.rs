@@ -20,9 +20,9 @@ pub fn is_sheet_step(name: &str) -> bool {
 /// A character or a place, which a sheet can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
-    /// A character.
+    /// The sheet shows one full figure on a plain ground.
     Character(&'a Character),
-    /// A place.
+    /// The sheet shows the place in a wide view, without people.
     Place(&'a Place),
 }
 

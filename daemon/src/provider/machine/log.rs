@@ -25,7 +25,7 @@ pub(super) fn create(log: &Path) -> io::Result<File> {
 }
 
 /// Removes the older part of a log that is too large. What a process writes at the same moment may come before the part that is kept, or be lost.
-/// Blocks.
+/// It reads and writes files, so it must run on a thread that may block.
 pub(super) fn cut(log: &Path) -> io::Result<()> {
     match fs::metadata(log) {
         Ok(file) if file.len() > MAX_BYTES => {}
