@@ -57,10 +57,7 @@ impl Story {
         let shown = match placed.speech {
             // A shot without speech may have a subtitle of its own, but its text is what would have been spoken.
             0 if shot.subtitle.trim().is_empty() => return Vec::new(),
-            0 => {
-                placed.speech_start
-                    ..samples_at(placed.start_frame + placed.frames, self.spec.project.video.fps)
-            }
+            0 => placed.speech_start..placed.end_card.start,
             speech => placed.speech_start..placed.speech_start + speech,
         };
         cues(shot.shown_text(), shown, self.language.as_deref())

@@ -259,6 +259,14 @@ fn a_silent_shot_shows_the_subtitle_that_it_has_of_its_own() {
     assert!(silent.subtitles[0].frames > 90, "{silent:?}");
     let mark: RenderShotParams = params(&known, "render/b2");
     assert!(mark.subtitles.is_empty());
+    let mut last = self::story(json!({}), &shots[1..2]);
+    last.spec.project.video.end_card = "The End".to_owned();
+    let (_, known) = carry_out(&last, |_| (0, true));
+    let RenderShotParams { subtitles, titles, .. } = params(&known, "render/b1");
+    assert!(
+        subtitles[0].first_frame + subtitles[0].frames <= titles[0].first_frame,
+        "{subtitles:?} {titles:?}"
+    );
 }
 
 #[test]
