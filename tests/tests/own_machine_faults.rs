@@ -13,6 +13,8 @@ use std::fs;
 use reel_tests::{
     Connection, FakeSdcpp, eventually, fake_sdcpp,
     own_machine::{self, Machine, WAITS, assert_made, state_of, submit, wait_for_state},
+    pause,
+    studio::prompt,
 };
 use serde_json::json;
 
@@ -90,6 +92,39 @@ fn a_task_moves_to_another_provider_when_a_started_server_never_answers() {
     let task = connection.wait(id);
     assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("second")), "{task}");
     assert!(task["notes"].to_string().contains("machine was not used"), "{task}");
+}
+
+#[test]
+fn two_providers_with_the_same_start_command_share_one_server() {
+    let machine = Machine::new(WAITS);
+    machine.configure(Some(2));
+    let one = fs::read_to_string(machine.sandbox.config()).unwrap();
+    let two = one.replace("providers.machine", "providers.twin");
+    machine.sandbox.configure(&format!("{one}\n{two}"));
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let picture = |provider: &str| json!({ "kind": "image.generate", "params": prompt(provider), "provider": provider });
+    let ids = ["machine", "twin"].map(|provider| connection.submit_as(picture(provider)));
+    for id in ids {
+        eventually("the task waits for the server", || {
+            (connection.task(id)["wait_reason"] == "provider_unreachable").then_some(())
+        });
+    }
+    fs::write(machine.path("loaded"), "").unwrap();
+    for id in ids {
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+    }
+    assert_eq!(machine.runs_of("starts"), 1);
+    // A task of the second one waits, so the server is not stopped for the first one.
+    connection.ok("queue.pause", json!({}));
+    let id = connection
+        .submit_as(json!({ "kind": "image.generate", "params": prompt("a storm"), "provider": "twin" }));
+    pause(std::time::Duration::from_secs(4));
+    assert_eq!((machine.runs_of("stops"), machine.is_up()), (0, true));
+    connection.ok("queue.resume", json!({}));
+    assert_eq!(connection.wait(id)["state"], "succeeded");
+    wait_for_state(&mut connection, "stopped");
+    assert_eq!((machine.runs_of("starts"), machine.runs_of("stops")), (1, 1));
 }
 
 #[test]

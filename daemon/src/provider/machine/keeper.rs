@@ -74,16 +74,17 @@ impl Keeper {
                 }
             }
         });
-        let probes =
-            watched.into_iter().map(|Watched { name, address: (host, port), is_probed }| async move {
+        let probes = watched.into_iter().map(
+            |Watched { name, members, address: (host, port), is_probed }| async move {
                 if is_probed
                     && let Ok(Ok(_)) = timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await
                 {
                     self.machines.handle(&name, Event::Reached);
                 }
-                let is_used = self.permits.usage(&name).0 > 0;
+                let is_used = self.is_used(&members);
                 self.machines.handle(&name, Event::Tick { is_used });
-            });
+            },
+        );
         join_all(probes).await;
         // It ends by itself, and its failures are logged.
         let _ = cutting.await;
@@ -104,10 +105,10 @@ impl Keeper {
     }
 
     async fn carry_out(&self, job: Job) {
-        let Job { name, order, config, start } = job;
+        let Job { name, members, order, config, start } = job;
         match order {
             // A check or a list of a person made no connection.
-            Order::Start if !self.is_wanted(&name).await => {
+            Order::Start if !self.is_wanted(&members).await => {
                 self.machines.handle(&name, Event::Wanted(false));
             }
             Order::Start => {
@@ -115,10 +116,10 @@ impl Keeper {
                 self.machines.start_ended(&name, start, outcome);
             }
             Order::Ask => {
-                self.permits.set_closed(&name, true);
-                let is_wanted = self.is_wanted(&name).await;
+                self.set_closed(&members, true);
+                let is_wanted = self.is_wanted(&members).await;
                 if !self.machines.handle(&name, Event::Wanted(is_wanted)) {
-                    self.permits.set_closed(&name, false);
+                    self.set_closed(&members, false);
                 }
             }
             Order::Stop => {
@@ -130,17 +131,36 @@ impl Keeper {
                     tracing::warn!(provider = %name, reason, "the stop command failed");
                 }
                 self.machines.handle(&name, Event::StopEnded(outcome));
-                self.permits.set_closed(&name, false);
+                self.set_closed(&members, false);
             }
-            Order::Open => self.permits.reopen(&name),
+            Order::Open => {
+                for member in &members {
+                    self.permits.reopen(member);
+                }
+            }
         }
     }
 
-    /// Whether a task runs at this provider or waits for it.
-    async fn is_wanted(&self, name: &str) -> bool {
-        let is_used = self.permits.usage(name).0 > 0;
-        // If the tracker is gone, the process is ending.
-        is_used || self.wanted.send(IsWanted(Arc::from(name))).await.unwrap_or(true)
+    /// Whether an attempt of one of these providers is in flight.
+    fn is_used(&self, members: &[String]) -> bool {
+        members.iter().any(|member| self.permits.usage(member).0 > 0)
+    }
+
+    fn set_closed(&self, members: &[String], is_closed: bool) {
+        for member in members {
+            self.permits.set_closed(member, is_closed);
+        }
+    }
+
+    /// Whether a task runs at one of these providers or waits for it.
+    async fn is_wanted(&self, members: &[String]) -> bool {
+        for member in members {
+            // If the tracker is gone, the process is ending.
+            if self.wanted.send(IsWanted(Arc::from(member.as_str()))).await.unwrap_or(true) {
+                return true;
+            }
+        }
+        self.is_used(members)
     }
 
     /// Runs a command to its end. The error says how it failed.

@@ -12,6 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     ours::OursFile,
+    shared::servers,
     state::{Event, Order, State, Times},
 };
 use crate::config::{MachineConfig, ProviderConfig};
@@ -28,7 +29,10 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Table {
+    /// The servers, each by the name of one of its providers.
     machines: BTreeMap<String, Machine>,
+    /// For each provider the name of its server in `machines`. Providers with the same start command and address have the same server.
+    leaders: BTreeMap<String, String>,
     /// The names of the servers that reel has started and not stopped. It keeps those that are not configured any more, as they may come back.
     ours: BTreeSet<String>,
     /// Whether `ours` differs from the file.
@@ -41,6 +45,8 @@ struct Table {
 struct Machine {
     config: MachineConfig,
     address: (String, u16),
+    /// The providers that use the server.
+    members: Vec<String>,
     state: State,
     since: Timestamp,
     /// How often the start command was run. The end of an earlier one says nothing about the newest.
@@ -56,6 +62,8 @@ struct Machine {
 #[derive(Debug)]
 pub(super) struct Job {
     pub name: String,
+    /// The providers that use the server.
+    pub members: Vec<String>,
     pub order: Order,
     pub config: MachineConfig,
     /// The number of the start to which [`Machines::start_ended`] refers.
@@ -75,6 +83,8 @@ pub struct Silent {
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
     pub name: String,
+    /// The providers that use the server.
+    pub members: Vec<String>,
     pub address: (String, u16),
     pub is_probed: bool,
 }
@@ -93,31 +103,33 @@ impl Machines {
         let mut table = self.table();
         table.patience = patience;
         let mut former = std::mem::take(&mut table.machines);
-        for provider in providers {
-            let (Some(config), Some(remote)) = (&provider.machine, &provider.own.remote) else { continue };
-            let url = &remote.base_url;
-            let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { continue };
-            // An IPv6 address has brackets in a URL, and none where a connection is made.
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let address = (host, port);
+        table.leaders.clear();
+        for (config, address, members) in servers(providers) {
             let same = former
-                .remove(&provider.name)
-                .filter(|machine| machine.config == *config && machine.address == address);
-            let machine = same.unwrap_or_else(|| Machine {
-                config: config.clone(),
+                .iter()
+                .find(|(_, machine)| machine.config == config && machine.address == address)
+                .map(|(name, _)| name.clone());
+            let machine = same.as_ref().and_then(|name| former.remove(name));
+            // It keeps its name, and so its log, as long as a provider has this name.
+            let leader = same.filter(|name| members.contains(name)).or_else(|| members.first().cloned());
+            let Some(leader) = leader else { continue };
+            let is_ours = members.iter().any(|member| table.ours.contains(member));
+            let mut machine = machine.unwrap_or_else(|| Machine {
+                config,
                 address,
-                state: if table.ours.contains(&provider.name) {
-                    State::restored(Instant::now())
-                } else {
-                    State::Left
-                },
+                members: Vec::new(),
+                state: if is_ours { State::restored(Instant::now()) } else { State::Left },
                 since: Timestamp::now(),
                 starts: 0,
                 is_running: false,
                 unstopped: None,
                 orders: VecDeque::new(),
             });
-            table.machines.insert(provider.name.clone(), machine);
+            for member in &members {
+                table.leaders.insert(member.clone(), leader.clone());
+            }
+            machine.members = members;
+            table.machines.insert(leader, machine);
         }
         drop(table);
         self.0.changed.notify_one();
@@ -136,7 +148,7 @@ impl Machines {
     /// Returns what reel does about a server that cannot be reached, as the end of a sentence. None if reel does nothing.
     pub fn remedy(&self, name: &str) -> Option<String> {
         let table = self.table();
-        let machine = table.machines.get(name)?;
+        let (_, machine) = table.machine(name)?;
         match &machine.state {
             State::Left | State::Up(_) | State::Stopped => None,
             State::Starting(_) => Some("reel is starting it".to_owned()),
@@ -150,7 +162,10 @@ impl Machines {
     /// Returns what is known about a server that was started and does not answer. None if tasks wait for the server.
     pub fn silent(&self, name: &str) -> Option<Silent> {
         let table = self.table();
-        let machine = table.machines.get(name).filter(|machine| matches!(machine.state, State::Silent(_)))?;
+        let (name, machine) = table.machine(name)?;
+        if !matches!(machine.state, State::Silent(_)) {
+            return None;
+        }
         let command = machine.config.start.join(" ");
         let hint = format!(
             "look at logs/machine-{name}.log in the daemon's home, and run the command by hand: {command}; raise http.loading_s if the server takes \
@@ -162,7 +177,7 @@ impl Machines {
     /// Returns what `provider.list` shows about the server. None if reel has not started it.
     pub fn info(&self, name: &str) -> Option<MachineInfo> {
         let table = self.table();
-        let machine = table.machines.get(name)?;
+        let (_, machine) = table.machine(name)?;
         let (state, detail) = match &machine.state {
             State::Left => return None,
             State::Starting(_) | State::Restored(_) => ("starting", None),
@@ -196,7 +211,8 @@ impl Machines {
         for (name, machine) in &mut table.machines {
             for order in std::mem::take(&mut machine.orders) {
                 let (config, start) = (machine.config.clone(), machine.starts);
-                jobs.push(Job { name: name.clone(), order, config, start });
+                let members = machine.members.clone();
+                jobs.push(Job { name: name.clone(), members, order, config, start });
             }
         }
         jobs
@@ -215,6 +231,7 @@ impl Machines {
             let is_probed = machine.state.is_probed();
             (is_probed || machine.state.is_ours()).then(|| Watched {
                 name: name.clone(),
+                members: machine.members.clone(),
                 address: machine.address.clone(),
                 is_probed,
             })
@@ -237,7 +254,8 @@ impl Machines {
     /// Reports an event, and returns whether the server is to be stopped now.
     pub(super) fn handle(&self, name: &str, event: Event) -> bool {
         let mut guard = self.table();
-        let Table { machines, ours, is_unsaved, patience } = &mut *guard;
+        let Table { machines, leaders, ours, is_unsaved, patience } = &mut *guard;
+        let Some(name) = leaders.get(name) else { return false };
         let Some(machine) = machines.get_mut(name) else { return false };
         let stop_after = machine.config.stop.as_ref().map(|stop| stop.after_idle);
         let times = Times { stop_after, patience: *patience };
@@ -261,8 +279,13 @@ impl Machines {
         } else if state == State::Left {
             machine.is_running = false;
         }
-        let is_changed =
-            if state.is_ours() { ours.insert(name.to_owned()) } else { is_new && ours.remove(name) };
+        let is_changed = if state.is_ours() {
+            ours.insert(name.clone())
+        } else {
+            let known = ours.len();
+            ours.retain(|one| !is_new || !machine.members.contains(one));
+            ours.len() != known
+        };
         *is_unsaved |= is_changed;
         machine.state = state;
         machine.orders.extend(order);
@@ -276,6 +299,13 @@ impl Machines {
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing that runs under the lock can leave the table half changed, so a poisoned lock may be used.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Returns the server of a provider with its name.
+    fn machine(&self, provider: &str) -> Option<(&String, &Machine)> {
+        self.machines.get_key_value(self.leaders.get(provider)?)
     }
 }
 

@@ -8,6 +8,7 @@ mod keeper;
 mod log;
 mod machines;
 mod ours;
+mod shared;
 mod state;
 
 pub use self::{keeper::Keeper, machines::Machines};
