@@ -14,7 +14,7 @@ use crate::{
 /// Speaking time up to which sentences are added to a shot, in seconds.
 const FULL_S: f64 = 6.0;
 /// Largest speaking time of a shot, in seconds. Longer sentences are cut.
-const MOST_S: f64 = 12.0;
+pub(crate) const MOST_S: f64 = 12.0;
 /// Smallest speaking time of a shot, in seconds. A shorter shot is joined with a neighbour where that is possible.
 pub const LEAST_S: f64 = 2.0;
 /// Largest speaking time of a shot that is joined from a short one and the one before it, in seconds.

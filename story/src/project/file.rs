@@ -13,6 +13,7 @@ use super::{
     model::{Project, Scene, Shot, StoryFile},
     new_file::{camera_of, new_shot, prompt, shot_table},
     read::{ProjectError, read_toml},
+    regroup::regrouped,
 };
 use crate::split::SplitStory;
 
@@ -87,6 +88,21 @@ impl ProjectFile {
         assigned
     }
 
+    /// Returns a changed story with its sentences in the groups that the shots had when the story was split before. `story` is split by rule. `base` is the
+    /// former story, split; if it is not known, the groups are those of the shots in the file.
+    pub fn regrouped(
+        &self,
+        story: &SplitStory,
+        base: Option<&SplitStory>,
+        language: Option<&str>,
+    ) -> SplitStory {
+        let former: Vec<&str> = match base {
+            Some(base) => base.shots().map(|shot| shot.text.as_str()).collect(),
+            None => self.project.shots.iter().map(|shot| shot.text.as_str()).collect(),
+        };
+        regrouped(story, &former, language)
+    }
+
     /// Updates the shots from a story that was split again. Shots are found by their text. They keep their ids, order, comments and everything that a
     /// person set.
     ///
@@ -111,6 +127,8 @@ impl ProjectFile {
         let mut found = Resplit::default();
         let mut tables = ArrayOfTables::new();
         let mut shots = Vec::with_capacity(new.len());
+        // The scene of the story and the scene of the shot before. A scene of the story in which the place changes is several scenes of the project.
+        let mut before: Option<(usize, String)> = None;
         for pair in pairs {
             match pair {
                 Pair::Both(old, new_index) => {
@@ -125,6 +143,7 @@ impl ProjectFile {
                     } else {
                         found.changed.push(follow(&mut shot, &mut table, text));
                     }
+                    before = new.get(new_index).map(|(scene, _)| (*scene, shot.scene.clone()));
                     shots.push(shot);
                     tables.push(table);
                 }
@@ -144,7 +163,8 @@ impl ProjectFile {
                     if own.take_removed(text) {
                         continue;
                     }
-                    let scene = scenes.get(scene).cloned().unwrap_or_default();
+                    let same = before.as_ref().filter(|(of, _)| *of == scene).map(|(_, id)| id.clone());
+                    let scene = same.or_else(|| scenes.get(scene).cloned()).unwrap_or_default();
                     let camera = camera_of(shots.len());
                     let shot = new_shot(ids.next(&scene), scene, text, camera);
                     found.added.push(shot.id.clone());

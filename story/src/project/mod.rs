@@ -1,8 +1,8 @@
 //! The project file: the storyboard of a film, which a person may edit before the film is made.
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
-//! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `align` matches
-//! the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, `titles` says which titles a shot shows, `request`
+//! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `regroup` and
+//! `align` match the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, `titles` says which titles a shot shows, `request`
 //! what is requested from providers, and `sheets` the reference pictures of characters and places.
 
 mod align;
@@ -15,6 +15,7 @@ mod ids;
 mod model;
 mod new_file;
 mod read;
+mod regroup;
 mod request;
 mod settings;
 mod sheets;

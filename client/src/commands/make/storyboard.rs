@@ -80,8 +80,10 @@ impl Storyboard {
             let anew =
                 split_bytes(&story.bytes, language(args, &file)).map_err(|error| bad_story(args, &error))?;
             let base = state.split.as_ref().filter(|base| Some(&base.digest) == split_from.as_ref());
+            let base = base.map(former_story);
+            let anew = file.regrouped(&anew, base.as_ref(), language(args, &file));
             split = Some(FormerSplit::of(&story.file.digest, &anew));
-            resplit = Some(file.resplit(&anew, base.map(former_story).as_ref(), story.file));
+            resplit = Some(file.resplit(&anew, base.as_ref(), story.file));
             is_story_changed = false;
         }
         let edits = settings(args, paths)?.iter().filter_map(|setting| file.set(setting)).collect();
