@@ -14,6 +14,7 @@ use reel_tests::{
     Connection, FakeProvider, Sandbox,
     fake_provider::{Cut, Fault},
     process::finish,
+    raw_server::{RawRequest, RawServer, response},
     studio::studio,
 };
 use serde_json::{Value, json};
@@ -308,4 +309,73 @@ fn an_answer_that_fits_its_schema_is_json_and_one_that_does_not_is_kept_and_repo
         assert!(ran.expect_code(code).stderr.contains(words), "{file}: {}", ran.stderr);
     }
     assert_eq!(provider.calls(), 5);
+}
+
+#[test]
+fn a_server_that_refuses_a_way_of_asking_for_json_is_asked_in_the_next_way_and_remembered() {
+    // The error messages are those of DeepSeek and of LM Studio.
+    let refusals = [
+        ("json_schema", "This response_format type is unavailable now"),
+        ("json_object", "'response_format.type' must be 'json_schema' or 'text'"),
+    ];
+    let format = |request: &RawRequest| -> Value {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        body["response_format"]["type"].clone()
+    };
+    for refused in 0..=refusals.len() {
+        let server = RawServer::answering(move |request| {
+            let asked = format(request);
+            let said = refusals.iter().take(refused).find(|(name, _)| asked == *name);
+            let (status, body) = if let Some((_, words)) = said {
+                ("400 Bad Request", json!({ "error": { "message": words, "type": "invalid_request_error" } }))
+            } else {
+                let message = json!({ "role": "assistant", "content": "{\"name\": \"Ada\"}" });
+                ("200 OK", json!({ "choices": [{ "message": message, "finish_reason": "stop" }] }))
+            };
+            response(status, &["content-type: application/json".to_owned()], body.to_string().as_bytes())
+        });
+        let sandbox = Sandbox::new();
+        sandbox.configure(&server.config(WRITES));
+        sandbox.start();
+        let schema =
+            r#"{"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}"#;
+        fs::write(sandbox.work().join("name.json"), schema).unwrap();
+        for question in ["Name one.", "Name another."] {
+            let asked = sandbox.reel(&["ask", question, "--schema", "name.json"]);
+            assert_eq!(asked.expect_code(0).stdout, "{\"name\": \"Ada\"}\n", "{refused} refused");
+        }
+        let mut formats: Vec<Value> =
+            [json!("json_schema"), json!("json_object"), Value::Null].into_iter().take(refused + 1).collect();
+        formats.extend(formats.last().cloned());
+        let requests = server.requests();
+        assert_eq!(requests.iter().map(format).collect::<Vec<_>>(), formats);
+        // Where the service is not sent the schema, the instructions have it.
+        let has_schema =
+            |request: &RawRequest| String::from_utf8_lossy(&request.body).contains("JSON Schema");
+        assert_eq!(
+            requests.iter().map(has_schema).collect::<Vec<_>>(),
+            formats.iter().map(|format| format != "json_schema").collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn a_schema_that_a_service_cannot_use_is_a_refusal() {
+    let server = RawServer::answering(|_| {
+        let words =
+            "Invalid schema for response_format 'answer': 'additionalProperties' is required to be false.";
+        let body = json!({ "error": { "message": words, "type": "invalid_request_error" } });
+        response(
+            "400 Bad Request",
+            &["content-type: application/json".to_owned()],
+            body.to_string().as_bytes(),
+        )
+    });
+    let sandbox = Sandbox::new();
+    sandbox.configure(&server.config(WRITES));
+    sandbox.start();
+    fs::write(sandbox.work().join("any.json"), r#"{"type": "object"}"#).unwrap();
+    let asked = sandbox.reel(&["ask", "Name one.", "--schema", "any.json"]);
+    assert!(asked.expect_code(1).stderr.contains("Invalid schema"), "{}", asked.stderr);
+    assert_eq!(server.requests().len(), 1);
 }

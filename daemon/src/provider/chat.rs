@@ -3,6 +3,7 @@
 //! Services send whitespace before the JSON, or comments between the events, to keep a connection open while a model is busy. Both are skipped.
 
 use reel_protocol::JsonText;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::wire::Wire;
@@ -61,6 +62,39 @@ fn held_bytes_of(value: &Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     };
     VALUE_BYTES + inner
+}
+
+/// How a service is asked for JSON that fits a schema. A later one asks less of the service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StructuredOutput {
+    /// The field `response_format` carries the schema.
+    #[default]
+    JsonSchema,
+    /// `response_format` asks for any JSON, and the system message has the schema.
+    JsonObject,
+    /// Only the system message asks for JSON, and has the schema.
+    Prompt,
+}
+
+impl StructuredOutput {
+    /// Returns the name that is part of cache keys.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::JsonSchema => "json_schema",
+            Self::JsonObject => "json_object",
+            Self::Prompt => "prompt",
+        }
+    }
+
+    /// Returns the way that asks less of the service. None after the last.
+    pub const fn next(self) -> Option<Self> {
+        match self {
+            Self::JsonSchema => Some(Self::JsonObject),
+            Self::JsonObject => Some(Self::Prompt),
+            Self::Prompt => None,
+        }
+    }
 }
 
 /// The text of an answer and the result of validating it against the requested schema.

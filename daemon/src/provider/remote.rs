@@ -21,7 +21,10 @@ mod speech;
 #[cfg(test)]
 mod tests;
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::Cell,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::future::{LocalBoxFuture, ready};
 use reel_protocol::{
@@ -37,6 +40,7 @@ pub(super) use self::failures::shown;
 use self::reading::OTHER_PICTURES;
 use super::{
     Equipment, Generate, GenerateError, Generated, Permit, Provider, VoiceList,
+    chat::StructuredOutput,
     gate::Verdict,
     inspect::{InspectError, Inspected},
     jobs::JobWork,
@@ -66,6 +70,8 @@ pub struct RemoteProvider {
     pub(super) remote: RemoteConfig,
     /// Builds the requests of this kind of service, and reads its responses.
     wire: Arc<dyn Wire>,
+    /// The way in which the service is asked for JSON that fits a schema, after it refused the ways before that one.
+    structured_output: Mutex<StructuredOutput>,
     pub(super) equipment: Equipment,
 }
 
@@ -82,7 +88,8 @@ impl RemoteProvider {
     /// Does the same as [`Self::build`], for a provider that carries out its attempts by itself and uses only parts of this one.
     pub fn new(config: &ProviderConfig, equipment: &Equipment, wire: Arc<dyn Wire>) -> Option<Self> {
         let remote = config.own.remote.clone()?;
-        Some(Self { config: config.clone(), remote, wire, equipment: equipment.clone() })
+        let structured_output = Mutex::default();
+        Some(Self { config: config.clone(), remote, wire, structured_output, equipment: equipment.clone() })
     }
 }
 

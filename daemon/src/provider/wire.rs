@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     VoiceList,
-    chat::ChatAnswer,
+    chat::{ChatAnswer, StructuredOutput},
     form::Form,
     http::{Document, Node},
     jobs::JobWire,
@@ -113,14 +113,27 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// Returns the request for an answer in a chat. None if this kind of service has no chats. URLs are relative to `base`.
+    /// Returns the request for an answer in a chat. None if this kind of service has no chats. URLs are relative to `base`. For a request with a schema,
+    /// the service is asked in the way `at_most`, or in the configured way if that asks less of it.
     fn chat(
         &self,
         _params: &ChatParams,
         _model: Option<&str>,
         _base: &Url,
         _settings: &Settings,
+        _at_most: StructuredOutput,
     ) -> Option<Submission> {
+        None
+    }
+
+    /// Returns the way in which the service is asked next, if these words of a refusal mean that it does not support how it was asked for JSON: in the
+    /// way `at_most` or the configured one. None if they mean something else, or if there is no other way.
+    fn chat_after(
+        &self,
+        _words: &str,
+        _settings: &Settings,
+        _at_most: StructuredOutput,
+    ) -> Option<StructuredOutput> {
         None
     }
 

@@ -21,7 +21,7 @@ use crate::{
     domain::{ChatCapabilities, Class, ImageRequest},
     provider::{
         Equipment, Kind, Provider,
-        chat::ChatAnswer,
+        chat::{ChatAnswer, StructuredOutput},
         http::Document,
         remote::RemoteProvider,
         wire::{Item, Refusal, Submission, Wire},
@@ -121,6 +121,7 @@ impl Wire for Ollama {
         model: Option<&str>,
         _: &Url,
         settings: &Settings,
+        _: StructuredOutput,
     ) -> Option<Submission> {
         Some(request::request(params, model, settings.get::<OllamaSettings>()?))
     }

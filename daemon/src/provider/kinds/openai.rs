@@ -21,7 +21,7 @@ use crate::{
     domain::{ChatCapabilities, ImageCapabilities, ImageRequest, SpeechCapabilities, VideoCapabilities},
     provider::{
         Equipment, Kind, Provider, VoiceList,
-        chat::ChatAnswer,
+        chat::{ChatAnswer, StructuredOutput},
         http::{Document, Node},
         jobs::JobWire,
         remote::RemoteProvider,
@@ -198,8 +198,19 @@ impl Wire for Openai {
         model: Option<&str>,
         base: &Url,
         settings: &Settings,
+        at_most: StructuredOutput,
     ) -> Option<Submission> {
-        Some(chat::request(params, model, base, chat_settings(settings)))
+        Some(chat::request(params, model, base, chat_settings(settings).at_most(at_most)))
+    }
+
+    fn chat_after(
+        &self,
+        words: &str,
+        settings: &Settings,
+        at_most: StructuredOutput,
+    ) -> Option<StructuredOutput> {
+        let asked = chat_settings(settings).at_most(at_most).structured;
+        if chat::refuses_response_format(words) { asked.next() } else { None }
     }
 
     fn read_chat(&self, value: &Value, answer: &mut ChatAnswer) {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -16,9 +16,9 @@ use crate::{
     domain::{CancelSignal, Class, Facts, Failure, ProgressSink},
     provider::{
         GenerateError, Generated, Permit,
-        chat::{ChatAnswer, ChatBody, ChatReader, CheckedText, MAX_ANSWER_BYTES},
-        http::{Chunks, Document},
-        wire::Wire,
+        chat::{ChatAnswer, ChatBody, ChatReader, CheckedText, MAX_ANSWER_BYTES, StructuredOutput},
+        http::{Chunks, Document, Exchange},
+        wire::{Submission, Wire},
     },
     secret::Secret,
 };
@@ -98,16 +98,11 @@ impl RemoteProvider {
         &self,
         params: &ChatParams,
         progress: &ProgressSink,
-        leaves: impl FnOnce(),
+        leaves: impl Fn(),
     ) -> Result<Answered, Failure> {
         let key = self.key().await?;
         let model = params.model.as_deref().or(self.config.model_for("text"));
-        let submission = self.wire.chat(params, model, &self.remote.base_url, &self.config.own.settings);
-        let submission = submission.ok_or_else(|| {
-            let message = format!("{} makes no texts", self.config.name);
-            Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
-        })?;
-        let exchange = self.post(submission, key.as_ref(), progress, leaves).await?;
+        let exchange = self.asked(params, model, key.as_ref(), progress, leaves).await?;
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let wire = Arc::clone(&self.wire);
         let sink = progress.clone();
@@ -117,6 +112,53 @@ impl RemoteProvider {
         let answered = self.read(read).and_then(|(body, cut)| self.answered(body, cut, &head));
         let answered = answered.map(|answered| answered.against(schema));
         answered.map_err(|failure| failure.status(status.as_u16()))
+    }
+
+    /// Sends the request, and returns the response if its status code is a success. A service that refuses the way in which it is asked for JSON is asked
+    /// in the next way, and in that way from then on. It answers such a request with an error before it does any work.
+    async fn asked(
+        &self,
+        params: &ChatParams,
+        model: Option<&str>,
+        key: Option<&Secret>,
+        progress: &ProgressSink,
+        leaves: impl Fn(),
+    ) -> Result<Exchange, Failure> {
+        loop {
+            let way = self.accepted_way();
+            let submission = self.chat_request(params, model, way).ok_or_else(|| {
+                let message = format!("{} makes no texts", self.config.name);
+                Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
+            })?;
+            let failure = match self.post(submission, key, progress, &leaves).await {
+                Ok(exchange) => return Ok(exchange),
+                Err(failure) => failure,
+            };
+            let is_refused = params.schema.is_some() && failure.class == Class::Invalid;
+            let settings = &self.config.own.settings;
+            let next = self.wire.chat_after(&failure.error.message, settings, way).filter(|_| is_refused);
+            let Some(next) = next else { return Err(failure) };
+            let (name, next_name) = (&self.config.name, next.name());
+            tracing::info!(
+                "{name} refuses how it was asked for JSON, so it is asked with structured_output = \"{next_name}\" from now on: {}",
+                failure.error.message
+            );
+            let mut accepted = self.structured_output.lock().unwrap_or_else(PoisonError::into_inner);
+            *accepted = next.max(*accepted);
+        }
+    }
+
+    pub(super) fn chat_request(
+        &self,
+        params: &ChatParams,
+        model: Option<&str>,
+        way: StructuredOutput,
+    ) -> Option<Submission> {
+        self.wire.chat(params, model, &self.remote.base_url, &self.config.own.settings, way)
+    }
+
+    pub(super) fn accepted_way(&self) -> StructuredOutput {
+        *self.structured_output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Turns a received body into an answer or a failure. `cut` is why the body ended early, if it did.

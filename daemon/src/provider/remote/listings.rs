@@ -72,7 +72,7 @@ impl RemoteProvider {
             }
             ServiceRequest::Chat(params) => {
                 let model = model(params.model.as_deref(), "text");
-                self.wire.chat(params, model.as_deref(), &self.remote.base_url, &self.config.own.settings)
+                self.chat_request(params, model.as_deref(), self.accepted_way())
             }
             // The submission of a video job depends on its input pictures, and they are not read here.
             ServiceRequest::Video(_) | ServiceRequest::Render(_) => None,

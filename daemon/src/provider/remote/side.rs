@@ -1,6 +1,9 @@
 //! Requests that a kind sends beside its attempts, to its own server and without cost: versions, lists, progress.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use reqwest::{
     Method,
@@ -39,6 +42,7 @@ impl RemoteProvider {
             config: self.config.clone(),
             remote: self.remote.clone(),
             wire: Arc::clone(&self.wire),
+            structured_output: Mutex::new(self.accepted_way()),
             equipment,
         }
     }

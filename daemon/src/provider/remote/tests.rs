@@ -58,6 +58,7 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             machine: None,
         },
         remote: RemoteConfig { base_url, api_key: None, job_timeout: Duration::from_mins(1) },
+        structured_output: Mutex::default(),
         wire: Arc::new(Openai),
         equipment: Equipment {
             http: Http::new(HttpLimits {

@@ -6,12 +6,15 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use reel_protocol::{ChatParams, JsonText};
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
     config::Section,
-    provider::{chat::ChatAnswer, wire::Submission},
+    provider::{
+        chat::{ChatAnswer, StructuredOutput},
+        wire::Submission,
+    },
 };
 
 /// Fields of the request that this module sets, so that `extra` may not contain them.
@@ -53,40 +56,31 @@ impl Default for ChatSettings {
 impl ChatSettings {
     /// Reads the settings from the provider's section. The default of `structured_output` depends on the host of the base URL.
     pub(super) fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
-        let structured = StructuredOutput::read(section, base);
+        let structured = structured_output(section, base);
         Self { structured, is_streamed: section.shaped("stream", "true or false").unwrap_or(true) }
     }
+
+    /// Returns the settings with the way of asking for JSON that asks less of the service: the configured one or this one.
+    pub(super) fn at_most(self, structured: StructuredOutput) -> Self {
+        Self { structured: self.structured.max(structured), ..self }
+    }
 }
 
-/// How a service is asked for JSON that fits a schema.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum StructuredOutput {
-    /// The field `response_format` carries the schema.
-    #[default]
-    JsonSchema,
-    /// `response_format` asks for any JSON, and the system message has the schema.
-    JsonObject,
-    /// Only the system message asks for JSON, and has the schema.
-    Prompt,
+/// Reads `structured_output` from the provider's section. The default is `json_object` for api.deepseek.com, and `json_schema` for all others.
+fn structured_output(section: &mut Section<'_>, base: Option<&Url>) -> StructuredOutput {
+    let given = section.shaped("structured_output", "json_schema, json_object or prompt");
+    let is_deepseek = base.and_then(Url::host_str) == Some(DEEPSEEK_HOST);
+    let default = if is_deepseek { StructuredOutput::JsonObject } else { StructuredOutput::JsonSchema };
+    given.unwrap_or(default)
 }
 
-impl StructuredOutput {
-    /// Reads the setting from the provider's section. The default is `json_object` for api.deepseek.com, and `json_schema` for all others.
-    fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
-        let given = section.shaped("structured_output", "json_schema, json_object or prompt");
-        let is_deepseek = base.and_then(Url::host_str) == Some(DEEPSEEK_HOST);
-        given.unwrap_or(if is_deepseek { Self::JsonObject } else { Self::JsonSchema })
-    }
-
-    /// Returns the name that is part of cache keys.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::JsonSchema => "json_schema",
-            Self::JsonObject => "json_object",
-            Self::Prompt => "prompt",
-        }
-    }
+/// Whether a service refuses `response_format` as such, and not only this schema. Observed words: `DeepSeek` `This response_format type is unavailable
+/// now`, `OpenAI` `'response_format' of type 'json_schema' is not supported with this model`, Groq `does not support response format`, LM Studio
+/// `'response_format.type' must be 'json_schema' or 'text'`, and `FastAPI` servers `Input should be 'text' or 'json_object'`.
+pub(super) fn refuses_response_format(words: &str) -> bool {
+    let words = words.to_lowercase();
+    let names_it = ["response_format", "response format", "json_schema", "json_object"];
+    names_it.iter().any(|name| words.contains(name)) && !words.contains("invalid schema")
 }
 
 /// The body of a request. JSON that the user gave is sent unchanged: models write the fields of an answer in the order of their schema.
