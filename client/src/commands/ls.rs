@@ -84,6 +84,7 @@ async fn list(context: &Context, args: &Args) -> Result<(TaskListResult, usize),
             batch: args.batch.map(BatchId),
             name: args.name.clone(),
             client: args.client.clone(),
+            parent: args.parent,
             // A film has hundreds of steps, so a page that may consist of steps is as large as possible.
             limit: Some(if args.steps { missing.min(LIST_ROWS) } else { LIST_ROWS }),
             cursor: found.next_cursor.take(),

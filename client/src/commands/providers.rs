@@ -1,19 +1,16 @@
 //! `reel providers`: lists the providers, checks them, and adds or removes them.
 
-use reel_protocol::{
-    Timestamp,
-    methods::{
-        Empty, MachineInfo, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderInfo,
-        ProviderList, ProviderModels, ProviderModelsParams, ProviderVoices, ProviderVoicesParams, VoiceInfo,
-        VoicesOfProvider,
-    },
+use reel_protocol::methods::{
+    Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderList, ProviderModels,
+    ProviderModelsParams, ProviderVoices, ProviderVoicesParams, VoiceInfo, VoicesOfProvider,
 };
 use serde::Serialize;
 
-use crate::{context::Context, exit::Exit, failure::Failure, table, why};
+use crate::{context::Context, exit::Exit, failure::Failure, table};
 
 mod add;
 mod dry_run;
+mod list;
 mod preset;
 mod questions;
 mod section;
@@ -69,7 +66,7 @@ struct Checked {
 /// Runs the action.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match args.action {
-        None => list(context).await,
+        None => list::list(context).await,
         Some(Action::Check { name }) => check(context, name).await,
         Some(Action::Models { name }) => list_models(context, name).await,
         Some(Action::Voices { name }) => list_voices(context, name).await,
@@ -144,79 +141,4 @@ async fn list_voices(context: &Context, name: Option<String>) -> Result<Exit, Fa
         context.output.note("no provider speaks; add one with: reel providers add");
     }
     Ok(Exit::Done)
-}
-
-async fn list(context: &Context) -> Result<Exit, Failure> {
-    let found = context.ask::<ProviderList>(&Empty {}).await?;
-    context.output.document(&found)?;
-    let rows: Vec<_> = found
-        .providers
-        .iter()
-        .map(|provider| {
-            [
-                provider.name.clone(),
-                if provider.is_embedded {
-                    format!("{}, built in", provider.kind)
-                } else {
-                    provider.kind.clone()
-                },
-                provider.billing.clone(),
-                format!("{} of {}", provider.running, provider.max_concurrent),
-                standing(provider),
-                services(provider),
-                models(provider),
-            ]
-        })
-        .collect();
-    let header = ["NAME", "KIND", "BILLING", "BUSY", "STATE", "SERVICES", "MODEL"];
-    context.output.data(&table::columns(header, &rows, context.output.width()))?;
-    Ok(Exit::Done)
-}
-
-/// Lists the provider's services. The ones for which it is the default are marked.
-fn services(provider: &ProviderInfo) -> String {
-    let shown = |service: &String| {
-        let is_default = provider.default_for.contains(service);
-        if is_default { format!("{service} (default)") } else { service.clone() }
-    };
-    provider.services.iter().map(shown).collect::<Vec<_>>().join(", ")
-}
-
-/// Lists the provider's model, and the models of services that have their own.
-fn models(provider: &ProviderInfo) -> String {
-    let own = provider.models.iter().map(|(service, model)| format!("{service}: {model}"));
-    own.chain(provider.model.clone()).collect::<Vec<_>>().join(", ")
-}
-
-/// Returns whether the provider accepts requests, and if not, why.
-fn standing(provider: &ProviderInfo) -> String {
-    let is_down = provider.machine.as_ref().is_some_and(|machine| machine.state == "start_failed");
-    let standing = match provider.wait_reason {
-        None if is_down => "cannot be reached".to_owned(),
-        None => "ready".to_owned(),
-        Some(reason) => {
-            let words = why::provider(reason, provider.waits_until, Timestamp::now());
-            words.strip_prefix("is ").map(str::to_owned).unwrap_or(words)
-        }
-    };
-    match &provider.machine {
-        Some(machine) => format!("{standing}; {}", of_machine(machine)),
-        None => standing,
-    }
-}
-
-/// Returns what reel has done with the provider's server.
-fn of_machine(machine: &MachineInfo) -> String {
-    let words = match machine.state.as_str() {
-        "starting" => "reel is starting it",
-        "start_failed" => "reel could not start it",
-        "started" => "reel has started it",
-        "stopping" => "reel is stopping it",
-        "stopped" => "reel has stopped it",
-        other => other,
-    };
-    match &machine.detail {
-        Some(detail) => format!("{words} ({detail})"),
-        None => words.to_owned(),
-    }
 }

@@ -229,6 +229,7 @@ answers! {
     CheckProvider: |_rooms, CheckProvider(name)| (name == "draft").then(|| ProviderCheckResult {
         is_usable: true,
         detail: "embedded".to_owned(),
+        code: None,
     });
 }
 
@@ -346,5 +347,6 @@ fn provider() -> ProviderInfo {
         wait_reason: None,
         waits_until: None,
         machine: None,
+        condition: None,
     }
 }

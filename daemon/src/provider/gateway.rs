@@ -4,7 +4,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext as _, Context, Handler, MessageResult, ResponseFuture, SpawnHandle};
+use actix::{Actor, AsyncContext as _, Context, Handler, ResponseFuture, SpawnHandle};
+use futures_util::future::join_all;
 use reel_protocol::{
     ErrorCode,
     methods::{MemoryLevel, ProviderCheckResult, ProviderInfo},
@@ -13,7 +14,10 @@ use tokio::task::JoinError;
 
 use super::{
     CheckProvider, Generate, GenerateError, Generated, GetProviders, Instance, Machines, Permits,
-    SetInstances, WhyNot, permits::wall_time, shortage::Shortage,
+    SetInstances, WhyNot,
+    condition::{Conditions, check_result},
+    permits::wall_time,
+    shortage::Shortage,
 };
 use crate::{
     domain::{Class, Failure, Target},
@@ -32,6 +36,7 @@ pub struct ProviderGateway {
     permits: Permits,
     machines: Machines,
     shortage: Shortage,
+    conditions: Conditions,
     /// The timer that runs while servers are still to be asked to free memory.
     idle_check: Option<SpawnHandle>,
 }
@@ -39,7 +44,14 @@ pub struct ProviderGateway {
 impl ProviderGateway {
     /// Returns a gateway with these instances, which are in the order of selection. `machines` has the servers that reel starts and stops.
     pub fn new(instances: Vec<Instance>, permits: Permits, machines: Machines) -> Self {
-        Self { instances, permits, machines, shortage: Shortage::default(), idle_check: None }
+        Self {
+            instances,
+            permits,
+            machines,
+            shortage: Shortage::default(),
+            conditions: Conditions::default(),
+            idle_check: None,
+        }
     }
 
     pub(super) fn instances(&self) -> &[Instance] {
@@ -79,12 +91,15 @@ impl Handler<Generate> for ProviderGateway {
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
         // The call runs in a task of its own, because actix polls all futures of an actor whenever it polls one.
+        let (name, conditions) = (call.provider.clone(), self.conditions.clone());
         let run = self
             .find(&call.provider)
             .map(|instance| actix::spawn(Arc::clone(&instance.provider).generate(call)));
         Box::pin(async move {
             let Some(run) = run else { return Err(GenerateError::Failed(unreachable_provider())) };
-            run.await.unwrap_or_else(|error| Err(GenerateError::Failed(lost_call(&error))))
+            let ended = run.await.unwrap_or_else(|error| Err(GenerateError::Failed(lost_call(&error))));
+            conditions.call_ended(&name, &ended);
+            ended
         })
     }
 }
@@ -97,6 +112,7 @@ impl Handler<SetInstances> for ProviderGateway {
             let name = &new.profile.name;
             if !self.find(name).is_some_and(|former| former.is_same_service(new)) {
                 self.permits.renew(name);
+                self.conditions.forget(name);
             }
         }
         self.instances = instances;
@@ -119,14 +135,19 @@ impl Handler<CheckProvider> for ProviderGateway {
 
     fn handle(&mut self, CheckProvider(name): CheckProvider, _: &mut Self::Context) -> Self::Result {
         let check = self.find(&name).map(|instance| Arc::clone(&instance.provider).check());
-        Box::pin(async move { Some(check?.await) })
+        let conditions = self.conditions.clone();
+        Box::pin(async move {
+            let checked = check?.await;
+            conditions.check_ended(&name, checked.as_ref().err());
+            Some(check_result(&name, &checked))
+        })
     }
 }
 
 impl Handler<GetProviders> for ProviderGateway {
-    type Result = MessageResult<GetProviders>;
+    type Result = ResponseFuture<Vec<ProviderInfo>>;
 
-    fn handle(&mut self, _: GetProviders, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, wanted: GetProviders, _: &mut Self::Context) -> Self::Result {
         let info = |instance: &Instance| {
             let name = instance.profile.name.as_str();
             let (running, max_concurrent) = self.permits.usage(name);
@@ -141,7 +162,16 @@ impl Handler<GetProviders> for ProviderGateway {
                 ..instance.info()
             }
         };
-        MessageResult(self.instances.iter().map(info).collect())
+        let mut list: Vec<_> = self.instances.iter().map(info).collect();
+        let instances = if wanted.with_conditions { self.instances.clone() } else { Vec::new() };
+        let conditions = self.conditions.clone();
+        Box::pin(async move {
+            let known = instances.iter().map(|instance| conditions.now(instance));
+            for (info, condition) in list.iter_mut().zip(join_all(known).await) {
+                info.condition = condition;
+            }
+            list
+        })
     }
 }
 
@@ -160,7 +190,7 @@ fn lost_call(error: &JoinError) -> Failure {
 #[cfg(test)]
 mod tests {
     use futures_util::future::{LocalBoxFuture, ready};
-    use reel_protocol::ImageParams;
+    use reel_protocol::{ImageParams, TaskError};
     use tokio::sync::watch;
 
     use super::*;
@@ -181,8 +211,8 @@ mod tests {
             Box::pin(ready(Ok(Vec::new().into())))
         }
 
-        fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
-            Box::pin(ready(ProviderCheckResult { is_usable: true, detail: "idle".to_owned() }))
+        fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
+            Box::pin(ready(Ok("idle".to_owned())))
         }
     }
 
@@ -230,7 +260,7 @@ mod tests {
             matches!(&refused, Err(GenerateError::Failed(failure)) if failure.class == Class::Unreached),
             "{refused:?}"
         );
-        let listed = gateway.send(GetProviders).await.unwrap();
+        let listed = gateway.send(GetProviders { with_conditions: true }).await.unwrap();
         assert_eq!(listed.iter().map(|info| info.name.as_str()).collect::<Vec<_>>(), ["spare"]);
     }
 }

@@ -74,6 +74,7 @@ impl Instance {
             wait_reason: None,
             waits_until: None,
             machine: None,
+            condition: None,
         }
     }
 }

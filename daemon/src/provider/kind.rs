@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::{LocalBoxFuture, ready};
-use reel_protocol::methods::{PlannedRequest, ProviderCheckResult, VoiceInfo};
+use reel_protocol::{
+    TaskError,
+    methods::{PlannedRequest, VoiceInfo},
+};
 
 use super::{
     Generate, GenerateError, Generated, Http, Inspector, chosen_models::ChosenModels, command::CommandRunner,
@@ -60,7 +63,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     -> LocalBoxFuture<'static, Result<Generated, GenerateError>>;
 
     /// Checks whether the instance is usable, without cost.
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult>;
+    /// Returns what was tested, or what is wrong.
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>>;
 
     /// Lists the models of the service, without cost. None if the service has no list.
     fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {

@@ -102,4 +102,7 @@ pub struct SetInstances(pub Vec<Instance>);
 /// Lists all providers in the order of selection.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<ProviderInfo>")]
-pub struct GetProviders;
+pub struct GetProviders {
+    /// Whether the list has their conditions. For these, keys are read, and programs are looked for.
+    pub with_conditions: bool,
+}

@@ -27,10 +27,7 @@ use std::{
 };
 
 use futures_util::future::{LocalBoxFuture, ready};
-use reel_protocol::{
-    ErrorCode,
-    methods::{PlannedRequest, ProviderCheckResult},
-};
+use reel_protocol::{ErrorCode, TaskError, methods::PlannedRequest};
 use reqwest::{
     Method, Request, Url,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue},
@@ -44,6 +41,7 @@ use super::{
     gate::Verdict,
     inspect::{InspectError, Inspected},
     jobs::JobWork,
+    key::no_key,
     wire::Wire,
 };
 use crate::{
@@ -101,7 +99,7 @@ impl Provider for RemoteProvider {
         Box::pin(async move { self.attempt(call).await })
     }
 
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
         Box::pin(async move { self.check_service().await })
     }
 
@@ -202,7 +200,8 @@ impl RemoteProvider {
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(key) = key {
             let header = HeaderValue::from_str(&self.wire.authorization(key.expose()));
-            let mut header = header.map_err(|_| self.no_key("the key holds characters that no key has"))?;
+            let mut header =
+                header.map_err(|_| no_key(&self.config.name, "the key holds characters that no key has"))?;
             header.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, header);
         }

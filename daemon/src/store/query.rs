@@ -32,6 +32,8 @@ pub struct Filter {
     pub name: Option<String>,
     /// Only tasks of this client.
     pub client: Option<String>,
+    /// Only the steps of this workflow.
+    pub parent: Option<TaskId>,
     /// Only tasks with a smaller id. It is the last id of the page before.
     pub before: Option<TaskId>,
     /// Most tasks of a page.
@@ -144,6 +146,11 @@ fn list_sql(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
     }
     if let Some(client) = &filter.client {
         add(pick("client = ?", "+client = ?"), Box::new(client.clone()));
+    }
+    if let Some(parent) = filter.parent {
+        add("+parent = ?", Box::new(parent.0));
+        // A step is accepted after its workflow, so its id is larger. This bounds the rows that are read.
+        add("id > ?", Box::new(parent.0));
     }
     values.push(Box::new(filter.limit));
     (
@@ -326,13 +333,14 @@ mod tests {
         for migration in MIGRATIONS {
             connection.execute_batch(migration).unwrap();
         }
-        for mask in 0..32_u32 {
+        for mask in 0..64_u32 {
             let filter = Filter {
                 state: (mask & 1 > 0).then_some(TaskState::Queued),
                 batch: (mask & 2 > 0).then_some(BatchId(1)),
                 name: (mask & 4 > 0).then(|| "a".into()),
                 client: (mask & 8 > 0).then(|| "b".into()),
                 before: (mask & 16 > 0).then_some(TaskId(9)),
+                parent: (mask & 32 > 0).then_some(TaskId(5)),
                 limit: 10,
             };
             let plan = list_plan(&connection, &filter).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheMode, Cost, JsonText, Seconds, Timestamp, WaitReason};
+use crate::{CacheMode, Cost, JsonText, Seconds, TaskError, Timestamp, WaitReason};
 
 /// The params of `service.call`. The result is a [`crate::TaskView`]. Fields that only `task.submit` has, such as `request_id`, are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +151,19 @@ pub struct ProviderInfo {
     /// What reel has done with the server that its section says how to start; null if there is no such server, or if reel has not started it.
     #[serde(default)]
     pub machine: Option<MachineInfo>,
+    /// Whether it works, as far as that is known from its configuration and from its last call or check; null if nothing is known.
+    #[serde(default)]
+    pub condition: Option<ProviderCondition>,
+}
+
+/// Whether a provider works, as its last call or check has shown. A call that failed only because of its request shows that the provider works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProviderCondition {
+    /// When the call or the check ended. If the configured key cannot be read, this is now.
+    pub at: Timestamp,
+    /// What is wrong, such as `key_missing`, `provider_auth` or `provider_unavailable`; null if the provider works.
+    pub error: Option<TaskError>,
 }
 
 /// A server that reel starts when a task wants it, and stops when it was idle.
@@ -181,6 +194,16 @@ pub struct ProviderCheckResult {
     pub is_usable: bool,
     /// What was tested, or what is wrong and what to do about it, for a person.
     pub detail: String,
+    /// The stable name of what is wrong, such as `provider_auth`; null if the provider is usable.
+    #[serde(default)]
+    pub code: Option<String>,
+}
+
+impl ProviderCheckResult {
+    /// The result for a provider that is usable. `detail` says what was tested.
+    pub fn usable(detail: impl Into<String>) -> Self {
+        Self { is_usable: true, detail: detail.into(), code: None }
+    }
 }
 
 /// The params of `provider.models`.

@@ -67,6 +67,9 @@ pub struct TaskListParams {
     /// Only tasks of the client with exactly this name; all if absent.
     #[serde(default)]
     pub client: Option<String>,
+    /// Only the steps of this workflow; all if absent.
+    #[serde(default)]
+    pub parent: Option<TaskId>,
     /// Most tasks of the answer, 1 to 1,000, else `invalid_params`; 100 if absent.
     #[serde(default)]
     pub limit: Option<u32>,

@@ -130,7 +130,7 @@ pub async fn add(context: &Context, args: Args) -> Result<Exit, Failure> {
     context.output.line(&format!("added [providers.{name}] to {}", table::path(&path)))?;
     let checked = try_out(context, &path, &name).await?;
     let (is_usable, detail) = match checked {
-        Some(ProviderCheckResult { is_usable, detail }) => {
+        Some(ProviderCheckResult { is_usable, detail, .. }) => {
             let verdict = if is_usable { "usable" } else { "not usable" };
             context.output.line(&format!("{name} is {verdict}: {detail}"))?;
             (Some(is_usable), Some(detail))

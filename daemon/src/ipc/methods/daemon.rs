@@ -47,7 +47,7 @@ pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<DaemonStatu
         ask(&rooms.get_task_counts, GetTaskCounts),
         ask(&rooms.get_cache_stats, GetCacheStats),
         ask(&rooms.get_memory_status, GetMemoryStatus),
-        ask(&rooms.get_providers, GetProviders),
+        ask(&rooms.get_providers, GetProviders { with_conditions: false }),
     )?;
     let summary = |provider: reel_protocol::methods::ProviderInfo| {
         let summary = ProviderSummary {

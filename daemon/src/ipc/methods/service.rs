@@ -47,7 +47,8 @@ pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<ServiceStat
 }
 
 pub(in crate::ipc) async fn providers(asker: Asker, _: Empty) -> Result<ProviderListResult, RpcError> {
-    let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
+    let providers =
+        ask(&asker.router.recipients().get_providers, GetProviders { with_conditions: true }).await?;
     Ok(ProviderListResult { providers })
 }
 
@@ -66,7 +67,8 @@ pub(in crate::ipc) async fn check(
 
 /// Returns the error of a name that no provider has. It suggests the most similar name.
 async fn unknown(asker: &Asker, name: &str) -> Result<RpcError, RpcError> {
-    let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
+    let providers =
+        ask(&asker.router.recipients().get_providers, GetProviders { with_conditions: false }).await?;
     Ok(errors::no_provider(name, providers.iter().map(|provider| provider.name.as_str())))
 }
 

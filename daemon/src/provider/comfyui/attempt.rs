@@ -6,10 +6,7 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{
-    Timestamp,
-    methods::{PlannedRequest, ProviderCheckResult},
-};
+use reel_protocol::{TaskError, Timestamp, methods::PlannedRequest};
 use serde_json::{Map, Value};
 
 use super::{
@@ -265,7 +262,7 @@ impl Provider for ComfyProvider {
         Box::pin(async move { self.attempt(call).await })
     }
 
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
         Box::pin(async move { self.check_server().await })
     }
 

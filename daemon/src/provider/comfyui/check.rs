@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use reel_protocol::methods::ProviderCheckResult;
+use reel_protocol::{ErrorCode, TaskError};
 use serde_json::Value;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{Class, Failure},
     memory::Holder,
-    provider::remote::shown,
+    provider::{condition::fault, remote::shown},
 };
 
 /// Longest duration of a check. A person waits for it.
@@ -23,13 +23,12 @@ const CHECK: Duration = Duration::from_secs(30);
 const SHOWN_FAULTS: usize = 4;
 
 impl ComfyProvider {
-    pub(super) async fn check_server(&self) -> ProviderCheckResult {
-        let late = || Err(format!("{} did not answer within {} seconds", self.core.host(), CHECK.as_secs()));
-        let checked = tokio::time::timeout(CHECK, self.try_check()).await.unwrap_or_else(|_| late());
-        match checked {
-            Ok(detail) => ProviderCheckResult { is_usable: true, detail },
-            Err(detail) => ProviderCheckResult { is_usable: false, detail },
-        }
+    pub(super) async fn check_server(&self) -> Result<String, TaskError> {
+        let late = || {
+            let message = format!("{} did not answer within {} seconds", self.core.host(), CHECK.as_secs());
+            Err(fault(ErrorCode::ProviderUnavailable, message))
+        };
+        tokio::time::timeout(CHECK, self.try_check()).await.unwrap_or_else(|_| late())
     }
 
     /// Lists the checkpoints of the server.
@@ -51,24 +50,26 @@ impl ComfyProvider {
     }
 
     /// Returns what is known about a usable server, or why it cannot be used and what to do about it.
-    async fn try_check(&self) -> Result<String, String> {
+    async fn try_check(&self) -> Result<String, TaskError> {
         let (name, host) = (&self.core.config.name, self.core.host());
-        let _share = self.answer_share()?;
+        let failed = |message: String| fault(ErrorCode::ProviderFailed, message);
+        let _share = self.answer_share().map_err(|over| fault(ErrorCode::OverMemory, over))?;
         let stats = self.get(&["system_stats"]).await.map_err(|reason| {
-            format!(
-                "{reason}; is ComfyUI running at {}, and is providers.{name}.base_url right?",
-                self.core.remote.base_url
-            )
+            let base_url = &self.core.remote.base_url;
+            let message = format!(
+                "{reason}; is ComfyUI running at {base_url}, and is providers.{name}.base_url right?"
+            );
+            fault(ErrorCode::ProviderUnavailable, message)
         })?;
         let stats = stats.json();
         let Some(system) = stats.get("system").filter(|system| system.is_object()) else {
-            return Err(format!(
+            return Err(failed(format!(
                 "{host} answers, and is no ComfyUI; providers.{name}.base_url is probably wrong"
-            ));
+            )));
         };
         let version =
             system.get("comfyui_version").and_then(Value::as_str).unwrap_or("of an unknown version");
-        let checkpoints = self.checkpoints().await?;
+        let checkpoints = self.checkpoints().await.map_err(failed)?;
         let mut faults = Vec::new();
         let mut types = BTreeMap::new();
         let serves = |service: &str| self.core.config.services.iter().any(|name| name == service);
@@ -80,10 +81,14 @@ impl ComfyProvider {
                 continue;
             }
             checked.push(workflow);
-            self.faults(workflow, &mut types, &mut faults).await?;
+            self.faults(workflow, &mut types, &mut faults).await.map_err(failed)?;
         }
         let is_shipped = checked.iter().any(|workflow| ComfySettings::is_shipped(workflow));
-        let used = if is_shipped { self.used(&checkpoints, &mut faults).await? } else { String::new() };
+        let used = if is_shipped {
+            self.used(&checkpoints, &mut faults).await.map_err(failed)?
+        } else {
+            String::new()
+        };
         faults.dedup();
         if faults.is_empty() {
             let count = checkpoints.len();
@@ -93,7 +98,10 @@ impl ComfyProvider {
         faults.truncate(SHOWN_FAULTS);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let faults: Vec<_> = faults.iter().map(|fault| shown(fault, None)).collect();
-        Err(format!("{host} runs ComfyUI {version}, and lacks something: {}{more}", faults.join("; ")))
+        Err(failed(format!(
+            "{host} runs ComfyUI {version}, and lacks something: {}{more}",
+            faults.join("; ")
+        )))
     }
 
     /// Returns the words about the checkpoint that shipped workflows use if no model is configured. Adds a fault if the server has no such checkpoint.

@@ -7,9 +7,7 @@ use std::{io::Write as _, ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::future::{LocalBoxFuture, ready};
 use reel_draft::{self as draft, Panel};
-use reel_protocol::{
-    ErrorCode, ImageParams, SpeechFormat, SpeechParams, TaskNote, methods::ProviderCheckResult,
-};
+use reel_protocol::{ErrorCode, ImageParams, SpeechFormat, SpeechParams, TaskError, TaskNote};
 use reel_story::speaking_time;
 
 use crate::{
@@ -106,9 +104,9 @@ impl Provider for Draft {
         })
     }
 
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
         let detail = "it is built in and works offline".to_owned();
-        Box::pin(ready(ProviderCheckResult { is_usable: true, detail }))
+        Box::pin(ready(Ok(detail)))
     }
 }
 

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use futures_util::future::{LocalBoxFuture, ready};
-use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
+use reel_protocol::{ErrorCode, TaskError};
 
 use crate::{
     domain::{Class, Failure, ProviderProfile, RenderRequest, RenderWork, ServiceRequest},
     provider::{
         GateLimits, Generate, GenerateError, Generated, Instance, Provider,
         command::find_program,
+        condition::fault,
         film::{FFMPEG, FilmTools, INSTALL, VERSION},
     },
 };
@@ -72,13 +73,11 @@ impl Provider for Ffmpeg {
         })
     }
 
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
         let found = find_program(FFMPEG, Some(INSTALL));
-        Box::pin(ready(match found {
-            Ok(path) => ProviderCheckResult { is_usable: true, detail: format!("runs {}", path.display()) },
-            Err(missing) => {
-                ProviderCheckResult { is_usable: false, detail: format!("{missing}; {}", missing.hint()) }
-            }
-        }))
+        let checked = found.map(|path| format!("runs {}", path.display()));
+        Box::pin(ready(
+            checked.map_err(|missing| fault(ErrorCode::NoProvider, format!("{missing}; {}", missing.hint()))),
+        ))
     }
 }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use reel_protocol::{TaskError, methods::ProviderCheckResult};
+use reel_protocol::{ErrorCode, TaskError};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 
 use super::RemoteProvider;
 use crate::{
-    domain::{Class, Failure},
-    provider::http::{Document, Reach, SendError, Unreached},
+    domain::Class,
+    provider::{
+        condition::fault,
+        http::{Document, Reach, SendError, Unreached},
+    },
     secret::Secret,
 };
 
@@ -17,9 +20,6 @@ const ENDPOINTS: [&str; 4] = ["/images/generations", "/images/edits", "/chat/com
 
 /// A key that no service has issued. A service that accepts it does not check keys.
 const WRONG_KEY: &str = "reel-asks-with-a-wrong-key";
-
-/// Words of the parts of hints that say what happens to a task.
-const OF_A_TASK: [&str; 4] = ["reel retry", "it is tried again", "the task", "it is waited for"];
 
 /// Longest duration of a check with its two requests. A person waits for it.
 const CHECK: Duration = Duration::from_secs(30);
@@ -35,30 +35,27 @@ struct Answer {
 async fn within(
     limit: Duration,
     host: &str,
-    check: impl Future<Output = Result<String, String>>,
-) -> Result<String, String> {
+    check: impl Future<Output = Result<String, TaskError>>,
+) -> Result<String, TaskError> {
     tokio::time::timeout(limit, check).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();
-        Err(format!(
+        let message = format!(
             "{host} did not answer within {seconds} seconds, where a list of models was asked for; is base_url right? It may also be busy: check again later"
-        ))
+        );
+        Err(fault(ErrorCode::ProviderUnavailable, message))
     })
 }
 
 impl RemoteProvider {
-    pub(super) async fn check_service(&self) -> ProviderCheckResult {
-        match within(CHECK, &self.authority(), self.try_check()).await {
-            Ok(detail) => ProviderCheckResult { is_usable: true, detail },
-            Err(detail) => ProviderCheckResult { is_usable: false, detail },
-        }
+    pub(super) async fn check_service(&self) -> Result<String, TaskError> {
+        within(CHECK, &self.authority(), self.try_check()).await
     }
 
     /// Returns what is known about a usable provider, or why it cannot be used and what to do about it.
-    async fn try_check(&self) -> Result<String, String> {
-        let said = |failure: Failure| self.said_by_check(failure);
+    async fn try_check(&self) -> Result<String, TaskError> {
         let (name, host) = (&self.config.name, &self.authority());
         self.check_base_url()?;
-        let key = self.key().await.map_err(said)?;
+        let key = self.key().await.map_err(|failure| failure.error)?;
         let answer = self.ask_for_models(key.as_ref()).await?;
         if !answer.status.is_success() {
             let refusal = self.wire.refusal(answer.status, &answer.headers, &answer.document);
@@ -71,13 +68,14 @@ impl RemoteProvider {
                     "{host} answers, and lists no models ({status}: {words}); only a picture shows whether address and key are right"
                 ));
             }
-            return Err(said(failure));
+            return Err(failure.error);
         }
         if answer.document.is_web_page() {
-            return Err(format!(
+            let message = format!(
                 "{host} answers with a web page instead of JSON; providers.{name}.base_url is probably not the API's address: /v1 may be \
                  missing at its end"
-            ));
+            );
+            return Err(fault(ErrorCode::ProviderFailed, message));
         }
         if key.is_none() {
             return Ok(format!("{host} answers; no key is configured"));
@@ -101,21 +99,8 @@ impl RemoteProvider {
             .map_or_else(|| self.host().to_owned(), |port| format!("{}:{port}", self.host()))
     }
 
-    /// Returns a failure as the words of a check. The parts of its hint that concern a task are left out, as a check has none.
-    pub fn said_by_check(&self, failure: Failure) -> String {
-        let TaskError { message, hint, .. } = failure.error;
-        let hint = hint.unwrap_or_default();
-        let is_of_a_task = |part: &&str| OF_A_TASK.iter().any(|words| part.contains(words));
-        let parts: Vec<_> = hint.split("; ").filter(|part| !is_of_a_task(part)).collect();
-        match (hint.is_empty(), parts.is_empty()) {
-            (true, _) => message,
-            (false, true) => format!("{message}; reel providers check {} asks again", self.config.name),
-            (false, false) => format!("{message}; {}", parts.join("; ")),
-        }
-    }
-
     /// Returns an error if `base_url` ends in a path of the API: every request would then go to a wrong URL.
-    fn check_base_url(&self) -> Result<(), String> {
+    fn check_base_url(&self) -> Result<(), TaskError> {
         let mut url = self.remote.base_url.clone();
         let path = url.path().trim_end_matches('/').to_owned();
         let Some(endpoint) = ENDPOINTS.into_iter().find(|endpoint| path.ends_with(endpoint)) else {
@@ -123,23 +108,27 @@ impl RemoteProvider {
         };
         url.set_path(path.trim_end_matches(endpoint));
         let name = &self.config.name;
-        Err(format!(
+        let message = format!(
             "providers.{name}.base_url ends in {endpoint}, which reel adds itself; write base_url = \"{url}\""
-        ))
+        );
+        Err(fault(ErrorCode::ConfigInvalid, message))
     }
 
-    async fn ask_for_models(&self, key: Option<&Secret>) -> Result<Answer, String> {
+    async fn ask_for_models(&self, key: Option<&Secret>) -> Result<Answer, TaskError> {
         let host = self.authority();
         let request = self.request(Method::GET, self.url(self.wire.check_path()), key);
-        let request = request.map_err(|failure| failure.error.message)?;
+        let request = request.map_err(|failure| failure.error)?;
         let exchange =
             self.equipment.http.send(request, Reach::Anywhere, || {}).await.map_err(|error| match error {
                 SendError::NotSent(Unreached { reason, remedy }) => {
                     let remedy = remedy.unwrap_or_else(|| "is it running?".to_owned());
-                    format!("{host} cannot be reached: {reason}; {remedy}")
+                    fault(
+                        ErrorCode::ProviderUnavailable,
+                        format!("{host} cannot be reached: {reason}; {remedy}"),
+                    )
                 }
                 SendError::Forbidden(_) | SendError::Closed(_) | SendError::Late(_) => {
-                    format!("{host} did not answer: {error}")
+                    fault(ErrorCode::ProviderUnavailable, format!("{host} did not answer: {error}"))
                 }
             })?;
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
@@ -156,9 +145,9 @@ mod tests {
     async fn a_check_that_is_not_answered_ends_with_a_message() {
         let begun = tokio::time::Instant::now();
         let said = within(CHECK, "studio.test", std::future::pending()).await.unwrap_err();
-        assert!(said.contains("studio.test did not answer within 30 seconds"), "{said}");
+        assert!(said.message.contains("studio.test did not answer within 30 seconds"), "{said:?}");
         assert_eq!(begun.elapsed().as_secs(), 30);
         let fine = within(CHECK, "studio.test", std::future::ready(Ok("fine".to_owned()))).await;
-        assert_eq!(fine.as_deref(), Ok("fine"));
+        assert_eq!(fine, Ok("fine".to_owned()));
     }
 }

@@ -9,10 +9,11 @@ use crate::{
     domain::{Class, Failure},
     provider::{
         http::{BodyFault, SendError, Unreached},
+        key::load_key,
         loading::has_failed,
         wire::Refusal,
     },
-    secret::{Secret, SecretError},
+    secret::Secret,
 };
 
 /// Longest part of a service's own words that is shown, in characters.
@@ -22,20 +23,7 @@ impl RemoteProvider {
     /// Loads the API key. Returns None if none is configured.
     pub(in crate::provider) async fn key(&self) -> Result<Option<Secret>, Failure> {
         let Some(source) = &self.remote.api_key else { return Ok(None) };
-        source.load().await.map(Some).map_err(|error| {
-            let cause =
-                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let of_daemon = match error {
-                SecretError::NotSet(_) => format!(" (pid {}, {})", std::process::id(), started()),
-                _ => String::new(),
-            };
-            let failure = self.no_key(&format!("{error}{cause}{of_daemon}"));
-            match error {
-                SecretError::Unfit { .. } | SecretError::NotText(_) => failure
-                    .hint("copy the key anew from the service's page, as plain text and nothing beside it"),
-                _ => failure,
-            }
-        })
+        load_key(&self.config.name, source).await.map(Some)
     }
 
     pub(super) fn read<T>(&self, read: Option<Result<T, BodyFault>>) -> Result<T, Failure> {
@@ -57,12 +45,6 @@ impl RemoteProvider {
                 "please report it; reel daemon logs shows the cause",
             )),
         }
-    }
-
-    pub(super) fn no_key(&self, message: &str) -> Failure {
-        let name = &self.config.name;
-        let hint = format!("set providers.{name}.api_key, or restart the daemon where the variable is set");
-        Failure::with_code(Class::Auth, ErrorCode::KeyMissing, message, hint)
     }
 
     pub(in crate::provider) fn not_answered(&self, error: SendError) -> Failure {
@@ -235,15 +217,6 @@ fn is_busy(words: &str) -> bool {
 pub(in crate::provider) fn shown(words: &str, key: Option<&Secret>) -> String {
     let words = key.map_or_else(|| words.to_owned(), |key| key.redact(words));
     words.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
-}
-
-/// When and how the daemon was started, for a person who set the environment variable later than that.
-fn started() -> String {
-    let by = if std::env::var_os("INVOCATION_ID").is_some() { "by systemd" } else { "by a command" };
-    // The kernel creates /proc/self with the process, so its modification time is the start time.
-    let since = std::fs::metadata("/proc/self").and_then(|entry| entry.modified()).ok();
-    let since = since.map(|at| format!(" at {}", humantime::format_rfc3339_seconds(at))).unwrap_or_default();
-    format!("started{since} {by}")
 }
 
 #[cfg(test)]

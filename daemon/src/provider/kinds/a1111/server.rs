@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::methods::{PlannedRequest, ProviderCheckResult};
+use reel_protocol::{TaskError, methods::PlannedRequest};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -55,19 +55,8 @@ impl Provider for WebUi {
         Box::pin(async move { self.attempt(call).await })
     }
 
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
-        Box::pin(async move {
-            match self.state().await {
-                Ok(detail) => ProviderCheckResult { is_usable: true, detail },
-                Err(failure) => {
-                    let detail = self.remote(RunWire::default()).map_or_else(
-                        |_| failure.error.message.clone(),
-                        |remote| remote.said_by_check(failure.clone()),
-                    );
-                    ProviderCheckResult { is_usable: false, detail }
-                }
-            }
-        })
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
+        Box::pin(async move { self.state().await.map_err(|failure| failure.error) })
     }
 
     fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {

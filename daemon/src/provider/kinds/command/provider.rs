@@ -3,7 +3,7 @@
 use std::{fs, io, sync::Arc};
 
 use futures_util::future::{LocalBoxFuture, ready};
-use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
+use reel_protocol::{ErrorCode, TaskError};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     provider::{
         Equipment, Generate, GenerateError, Generated, Provider, VoiceList,
         command::{CommandDefinition, Made, Voice, find_program},
+        condition::fault,
         gate::Verdict,
     },
 };
@@ -64,14 +65,12 @@ impl Provider for CommandProvider {
         Box::pin(async move { self.list_voices().await })
     }
 
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
         let found = find_program(&self.definition.program, self.definition.install.as_deref());
-        Box::pin(ready(match found {
-            Ok(path) => ProviderCheckResult { is_usable: true, detail: format!("runs {}", path.display()) },
-            Err(missing) => {
-                ProviderCheckResult { is_usable: false, detail: format!("{missing}; {}", missing.hint()) }
-            }
-        }))
+        let checked = found.map(|path| format!("runs {}", path.display()));
+        Box::pin(ready(
+            checked.map_err(|missing| fault(ErrorCode::NoProvider, format!("{missing}; {}", missing.hint()))),
+        ))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::methods::{PlannedRequest, ProviderCheckResult};
+use reel_protocol::{ErrorCode, TaskError, methods::PlannedRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::{pull::pull, settings::OllamaSettings};
 use crate::{
     domain::{CancelSignal, Class, Failure, ProgressSink, ServiceRequest},
     nearest::nearest,
-    provider::{Generate, GenerateError, Generated, Provider, remote::RemoteProvider},
+    provider::{Generate, GenerateError, Generated, Provider, condition::fault, remote::RemoteProvider},
 };
 
 /// Most models that a message names.
@@ -34,13 +34,8 @@ impl Provider for OllamaServer {
         Box::pin(async move { self.attempt(call).await })
     }
 
-    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
-        Box::pin(async move {
-            match self.state().await {
-                Ok(detail) => ProviderCheckResult { is_usable: true, detail },
-                Err(detail) => ProviderCheckResult { is_usable: false, detail },
-            }
-        })
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, Result<String, TaskError>> {
+        Box::pin(async move { self.state().await })
     }
 
     fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {
@@ -200,16 +195,17 @@ impl OllamaServer {
     }
 
     /// Returns what is known about a usable server, or why it cannot be used and what to do about it.
-    async fn state(&self) -> Result<String, String> {
+    async fn state(&self) -> Result<String, TaskError> {
         let config = &self.remote.config;
         let (name, base) = (&config.name, &self.remote.remote.base_url);
         if let Some(message) = self.wrong_address() {
-            return Err(message);
+            return Err(fault(ErrorCode::ConfigInvalid, message));
         }
-        let said = |failure: Failure| self.remote.said_by_check(self.unreached(failure));
+        let said = |failure: Failure| self.unreached(failure).error;
         let version = self.remote.ask_beside(Method::GET, "api/version", None).await.map_err(said)?;
         let Some(version) = version.get("version").and_then(Value::as_str) else {
-            return Err(format!("what answers at {base} is not Ollama: it names no version"));
+            let message = format!("what answers at {base} is not Ollama: it names no version");
+            return Err(fault(ErrorCode::ProviderFailed, message));
         };
         let version: String = version.chars().filter(|c| !c.is_control()).take(40).collect();
         let tags = self.tags().await.map_err(said)?;
@@ -233,10 +229,11 @@ impl OllamaServer {
             ));
         }
         let there = self.those_there(&tags, model);
-        Err(format!(
+        let message = format!(
             "{host} answers: Ollama {version}; {model} is not there, and {there}; {}",
             self.remedy(model)
-        ))
+        );
+        Err(fault(ErrorCode::ProviderRefused, message))
     }
 }
 
