@@ -88,7 +88,7 @@ pub use self::{
         Downgrade, ShotReport, StepReport, StepState, StoryMakeParams, StoryPart, StoryRedo, StoryReport,
         StoryStage,
     },
-    storyboard::{StoryCharacter, StoryboardChunk, StoryboardParams, StoryboardReport},
+    storyboard::{StoryCharacter, StoryPlace, StoryboardChunk, StoryboardParams, StoryboardReport},
     task::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
         WaitReason,

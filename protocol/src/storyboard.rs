@@ -29,6 +29,9 @@ pub struct StoryboardParams {
     /// Characters whose looks are given; none if absent, at most 40. The model adds others.
     #[serde(default)]
     pub characters: Vec<StoryCharacter>,
+    /// Places whose looks are given; none if absent, at most 40. The model adds others.
+    #[serde(default)]
+    pub places: Vec<StoryPlace>,
     /// The name of the provider of texts; if absent, it is chosen as for `text.chat`.
     #[serde(default)]
     pub provider: Option<String>,
@@ -53,6 +56,18 @@ pub struct StoryCharacter {
     /// The name in the story; empty if absent.
     #[serde(default)]
     pub name: String,
+    /// The appearance, as words of a prompt; empty if absent.
+    #[serde(default)]
+    pub look: String,
+}
+
+/// A place of a story that the client knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StoryPlace {
+    /// The id: 1 to 32 of the characters a-z, 0-9 and -. No character has it.
+    pub id: String,
     /// The appearance, as words of a prompt; empty if absent.
     #[serde(default)]
     pub look: String,

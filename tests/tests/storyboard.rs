@@ -191,26 +191,6 @@ fn reel_make_has_the_model_make_the_storyboard_of_a_new_story() {
 }
 
 #[test]
-fn a_changed_story_keeps_the_groups_of_the_model() {
-    let service = FakeProvider::start();
-    let sandbox = sandbox(&service, "director");
-    let (story, project) = (sandbox.work().join("tale.txt"), sandbox.work().join("tale.reel.toml"));
-    // The model makes shots of two sentences. The rules would take all of them into one.
-    let text = "He climbed up. He lit the lamp. The sea lay still. A gull came by.\n";
-    fs::write(&story, text).unwrap();
-    let make = ["make", "tale.txt", "--until", "storyboard"];
-    sandbox.reel(&make).expect_code(0);
-    let before = fs::read_to_string(&project).unwrap();
-    fs::write(&story, text.replace("lit the lamp", "lit the great lamp")).unwrap();
-    let said = sandbox.reel(&[&make[..], &["--resplit"]].concat()).expect_code(0).stderr.clone();
-    assert!(said.contains("split anew: 1 shot as they were, 1 with another text, 0 new, 0 gone"), "{said}");
-    let without_digest =
-        |text: &str| text.lines().filter(|line| !line.starts_with("story = ")).collect::<Vec<_>>().join("\n");
-    let now = fs::read_to_string(&project).unwrap();
-    assert_eq!(without_digest(&now), without_digest(&before.replace("lit the lamp", "lit the great lamp")));
-}
-
-#[test]
 fn rules_are_used_where_they_are_wanted_and_where_nobody_answers() {
     let service = FakeProvider::start();
     let tale = Tale::named(sandbox(&service, "director"), "story", "story.txt", STORY);

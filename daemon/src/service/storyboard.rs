@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use reel_protocol::{JsonText, StoryCharacter, StoryboardParams};
+use reel_protocol::{JsonText, StoryCharacter, StoryPlace, StoryboardParams};
 use reel_story::{
     director::{Director, Source},
-    project::Character,
+    project::{Character, NARRATOR, Place},
 };
 
 use super::{BadParams, voice::is_language};
@@ -15,15 +15,16 @@ pub const STORY_STORYBOARD: &str = "story.storyboard";
 
 /// The fields of the params. The error for an unknown field suggests the nearest of them.
 const FIELDS: &[&str] =
-    &["text", "theme", "language", "shots", "style", "characters", "provider", "budget_usd"];
+    &["text", "theme", "language", "shots", "style", "characters", "places", "provider", "budget_usd"];
 
 /// Longest story, in bytes.
 const MOST_TEXT_BYTES: usize = 512 * 1024;
 /// Longest theme, in bytes.
 const MOST_THEME_BYTES: usize = 8 * 1024;
-/// Longest description of a character, in bytes.
+/// Longest description of a character or a place, in bytes.
 const MOST_LOOK_BYTES: usize = 4 * 1024;
-const MOST_CHARACTERS: usize = 40;
+/// Most characters, and most places.
+const MOST_OF_EACH: usize = 40;
 const MOST_SHOTS: u32 = 2_000;
 /// The largest budget, in US dollars. A larger one is taken for a mistake.
 const MOST_USD: f64 = 1e6;
@@ -66,12 +67,14 @@ pub(super) fn check(params: &JsonText) -> Result<StoryboardSpec, BadParams> {
             "5 is five US dollars",
         ));
     }
-    let characters = characters(&params.characters)?;
+    let mut ids = BTreeSet::new();
+    let characters = characters(&params.characters, &mut ids)?;
+    let places = places(&params.places, &mut ids)?;
     let language = language.or_else(|| match &source {
         Source::Text(text) => reel_story::language(text).map(str::to_owned),
         Source::Theme(_) => None,
     });
-    let director = Director { source, language, shots: params.shots, characters };
+    let director = Director { source, language, shots: params.shots, characters, places };
     Ok(StoryboardSpec { params, director })
 }
 
@@ -99,38 +102,57 @@ fn source(params: &StoryboardParams) -> Result<Source, BadParams> {
     }
 }
 
-fn characters(given: &[StoryCharacter]) -> Result<Vec<Character>, BadParams> {
-    if given.len() > MOST_CHARACTERS {
-        let message = format!("there are {} characters; at most {MOST_CHARACTERS} are possible", given.len());
-        return Err(BadParams::new(message, "send those who matter"));
-    }
-    let mut ids = BTreeSet::new();
-    let is_id = |id: &str| {
-        (1..=32).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
+fn characters<'a>(
+    given: &'a [StoryCharacter],
+    ids: &mut BTreeSet<&'a str>,
+) -> Result<Vec<Character>, BadParams> {
+    check_count(given.len(), "characters")?;
     given
         .iter()
         .map(|StoryCharacter { id, name, look }| {
-            if !is_id(id) || id == reel_story::project::NARRATOR || !ids.insert(id) {
-                let message = format!("the id {id:?} of a character is used twice, is narrator, or is no id");
-                return Err(BadParams::new(message, "an id has 1 to 32 of the characters a-z, 0-9 and -"));
-            }
-            if name.len() + look.len() > MOST_LOOK_BYTES {
-                return Err(BadParams::new(
-                    format!("the look of {id} is too long"),
-                    "describe it in a sentence",
-                ));
-            }
-            Ok(Character {
-                id: id.clone(),
-                name: name.clone(),
-                look: look.clone(),
-                voice: String::new(),
-                sheet: String::new(),
-            })
+            check_subject(id, "character", name.len() + look.len(), ids)?;
+            let (voice, sheet) = (String::new(), String::new());
+            Ok(Character { id: id.clone(), name: name.clone(), look: look.clone(), voice, sheet })
         })
         .collect()
+}
+
+fn places<'a>(given: &'a [StoryPlace], ids: &mut BTreeSet<&'a str>) -> Result<Vec<Place>, BadParams> {
+    check_count(given.len(), "places")?;
+    given
+        .iter()
+        .map(|StoryPlace { id, look }| {
+            check_subject(id, "place", look.len(), ids)?;
+            Ok(Place { id: id.clone(), look: look.clone(), sheet: String::new() })
+        })
+        .collect()
+}
+
+fn check_count(count: usize, what: &str) -> Result<(), BadParams> {
+    if count <= MOST_OF_EACH {
+        return Ok(());
+    }
+    let message = format!("there are {count} {what}; at most {MOST_OF_EACH} are possible");
+    Err(BadParams::new(message, "send those that matter"))
+}
+
+/// Checks the id and the size of a character or a place. `ids` has those before it.
+fn check_subject<'a>(
+    id: &'a str,
+    what: &str,
+    bytes: usize,
+    ids: &mut BTreeSet<&'a str>,
+) -> Result<(), BadParams> {
+    let is_id = (1..=32).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !is_id || id == NARRATOR || !ids.insert(id) {
+        let message = format!("the id {id:?} of a {what} is used twice, is narrator, or is no id");
+        return Err(BadParams::new(message, "an id has 1 to 32 of the characters a-z, 0-9 and -"));
+    }
+    if bytes > MOST_LOOK_BYTES {
+        return Err(BadParams::new(format!("the look of {id} is too long"), "describe it in a sentence"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -151,6 +173,10 @@ mod tests {
             (r#"{"text":"a","language":"x_y"}"#, "no language tag"),
             (r#"{"text":"a","characters":[{"id":"A"}]}"#, "the id \"A\""),
             (r#"{"text":"a","characters":[{"id":"a"},{"id":"a"}]}"#, "used twice"),
+            (
+                r#"{"text":"a","characters":[{"id":"a"}],"places":[{"id":"a"}]}"#,
+                "the id \"a\" of a place is used twice",
+            ),
             (r#"{"txt":"a"}"#, "do not fit story.storyboard"),
         ] {
             let bad = check(json).unwrap_err();

@@ -55,9 +55,9 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    /// Returns a cast with the characters that the user gave. A model adds others.
-    pub fn given(characters: &[Character]) -> Self {
-        let mut cast = Self::default();
+    /// Returns a cast with the characters and places that the user gave. A model adds others.
+    pub fn given(characters: &[Character], places: &[Place]) -> Self {
+        let mut cast = Self { places: places.to_vec(), ..Self::default() };
         for character in characters {
             cast.learn_names(&character.id, [character.name.as_str()]);
             cast.characters.push(character.clone());

@@ -166,7 +166,7 @@ mod tests {
             sheet: String::new(),
         };
         let answer = json!({ "shots": shots });
-        let found = super::shots(answer.as_object().unwrap(), &Cast::given(&[giant]), &numbered, 0..4);
+        let found = super::shots(answer.as_object().unwrap(), &Cast::given(&[giant], &[]), &numbered, 0..4);
         found
             .map(|shots| shots.into_iter().map(|shot| (shot.sentences, shot.speaker)).collect())
             .map_err(|errors| errors.join("; "))

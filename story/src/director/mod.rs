@@ -26,7 +26,11 @@ use self::{
     numbered::Numbered,
     parse::NoObject,
 };
-use crate::{SplitStory, project::Character, split};
+use crate::{
+    SplitStory,
+    project::{Character, Place},
+    split,
+};
 
 pub use self::{
     board::{ChunkReport, Storyboard},
@@ -69,6 +73,8 @@ pub struct Director {
     pub shots: Option<u32>,
     /// Characters whose looks are given. The model may add others.
     pub characters: Vec<Character>,
+    /// Places whose looks are given. The model may add others.
+    pub places: Vec<Place>,
 }
 
 /// Where the work stands after the answers so far.
@@ -142,7 +148,7 @@ impl Director {
             Err(error) => return Ok(Err(error.to_string())),
         };
         let numbered = Numbered::of(&story, self.language.as_deref());
-        let mut board = Board::new(Cast::given(&self.characters), written);
+        let mut board = Board::new(Cast::given(&self.characters, &self.places), written);
         Self::cast(conversation, &numbered, &mut board)?;
         for (number, chunk) in (1..).zip(numbered.windows(CHUNK, |_| 1)) {
             self.chunk(conversation, &numbered, &mut board, &format!("shots/{number}"), chunk)?;

@@ -10,7 +10,13 @@ const STORY: &str = "CHAPTER I\n\nThe keeper lit the lamp. The sea was calm that
     A gull landed on the rail. It looked at him for a long time. Then it flew away.\n\nCHAPTER II\n\nMorning broke over the bay. The boats came home.";
 
 fn director(text: &str) -> Director {
-    Director { source: Source::Text(text.to_owned()), language: None, shots: None, characters: Vec::new() }
+    Director {
+        source: Source::Text(text.to_owned()),
+        language: None,
+        shots: None,
+        characters: Vec::new(),
+        places: Vec::new(),
+    }
 }
 
 /// Walks until the end. `model` answers each request.

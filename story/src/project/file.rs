@@ -221,20 +221,25 @@ impl ProjectFile {
         scenes
     }
 
-    fn add_scenes(&mut self, added: Vec<Scene>) {
-        if added.is_empty() {
-            return;
-        }
-        let mut tables = self.take("scenes");
+    pub(super) fn add_scenes(&mut self, added: Vec<Scene>) {
         for scene in &added {
-            let mut table = Table::new();
-            table.insert("id", value(scene.id.as_str()));
-            table.insert("title", value(scene.title.as_str()));
-            table.decor_mut().set_prefix("\n");
-            tables.push(table);
+            let place = Some(("place", &scene.place)).filter(|(_, place)| !place.is_empty());
+            let fields = [("id", &scene.id), ("title", &scene.title)];
+            self.add_table("scenes", &fields.into_iter().chain(place).collect::<Vec<_>>());
         }
-        self.document.insert("scenes", Item::ArrayOfTables(tables));
         self.project.scenes.extend(added);
+    }
+
+    /// Adds a table with these fields to a list of tables.
+    pub(super) fn add_table(&mut self, key: &str, fields: &[(&str, &String)]) {
+        let mut table = Table::new();
+        for (name, text) in fields {
+            table.insert(name, value(text.as_str()));
+        }
+        table.decor_mut().set_prefix("\n");
+        let mut tables = self.take(key);
+        tables.push(table);
+        self.document.insert(key, Item::ArrayOfTables(tables));
     }
 
     fn set_story(&mut self, file: StoryFile) {

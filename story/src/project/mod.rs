@@ -2,7 +2,7 @@
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
 //! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `regroup` and
-//! `align` match the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, `titles` says which titles a shot shows, `request`
+//! `align` match the shots of a file with those of a story that was split again, and `replace` puts a model's shots in place of new ones. `film_timeline` computes the timeline, `titles` says which titles a shot shows, `request`
 //! what is requested from providers, and `sheets` the reference pictures of characters and places.
 
 mod align;
@@ -16,6 +16,7 @@ mod model;
 mod new_file;
 mod read;
 mod regroup;
+mod replace;
 mod request;
 mod settings;
 mod sheets;

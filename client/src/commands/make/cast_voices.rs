@@ -37,7 +37,10 @@ pub async fn choose(
     if provider == ESPEAK {
         voices = with_variants(&voices, args.voice.as_deref());
     }
+    let of_others = project.characters.iter().map(|one| &one.voice).chain(project.voices.values());
+    let of_others: Vec<String> = of_others.filter(|voice| !voice.is_empty()).cloned().collect();
     let mut taken: Vec<&str> = args.speaker.iter().map(|(_, voice)| voice.as_str()).collect();
+    taken.extend(of_others.iter().map(String::as_str));
     // Without a voice of its own, the narrator has the first one of the list.
     taken.extend(args.voice.as_deref().or(voices.first().map(|voice| voice.id.as_str())));
     let chosen = distinct(&speakers, genders, &voices, &taken);

@@ -88,8 +88,13 @@ async fn direct_new(
     }
     let params = params(args, paths)?;
     if args.dry_run {
-        let price = say_dry_run(context, &session, &params).await?;
-        return Ok(if args.theme.is_some() { Directed::Nothing } else { Directed::Planned(price) });
+        let mut price = Summary::default();
+        say_dry_run(context, &session, ("the storyboard", &params), &mut price).await?;
+        if args.theme.is_some() {
+            return Ok(Directed::Nothing);
+        }
+        context.output.note("the shots below are those of the rules; the model makes others");
+        return Ok(Directed::Planned(price));
     }
     let mut interrupts = Interrupts::listen();
     let task = task(context.output, &session, &params, &mut interrupts).await?;
@@ -133,7 +138,7 @@ fn check(args: &Args, paths: &StoryPaths, is_new: bool) -> Result<(), Failure> {
 }
 
 /// Returns the provider that would answer; a failure with a hint if there is none.
-async fn who_answers(session: &Session) -> Result<String, Failure> {
+pub(super) async fn who_answers(session: &Session) -> Result<String, Failure> {
     let params = ChatParams::new("a storyboard");
     let result = dry_run::ask(session, &chat(&params)?).await?;
     Ok(result.provider.unwrap_or_default())
@@ -181,7 +186,7 @@ fn read_story(args: &Args, story: Option<&Path>) -> Result<String, Failure> {
 }
 
 /// Submits the task and waits for its end. The same command finds the same task, unless that has failed.
-async fn task(
+pub(super) async fn task(
     output: Output,
     session: &Session,
     params: &StoryboardParams,
@@ -212,7 +217,7 @@ async fn task(
     }
 }
 
-async fn read(
+pub(super) async fn read(
     session: &Session,
     task: &TaskView,
 ) -> Result<(Project, StoryboardReport, Option<String>), Failure> {
@@ -246,7 +251,7 @@ fn write_story(path: &Path, story: &str) -> Result<(), Failure> {
 }
 
 /// Prints who made the storyboard, and which parts of it were made by rule after all.
-fn say(output: Output, project: &Project, report: &StoryboardReport) {
+pub(super) fn say(output: Output, project: &Project, report: &StoryboardReport) {
     let cost = report.cost.as_ref().map(|cost| format!("; cost: {}", tasks::cost(cost))).unwrap_or_default();
     output.note(&format!(
         "storyboard by {}: {}, {}, {}{cost}",
@@ -268,7 +273,7 @@ fn say(output: Output, project: &Project, report: &StoryboardReport) {
 }
 
 /// Prints which voices were chosen.
-fn say_voices(output: Output, voices: &[(String, String)]) {
+pub(super) fn say_voices(output: Output, voices: &[(String, String)]) {
     if voices.is_empty() {
         return;
     }
@@ -276,34 +281,39 @@ fn say_voices(output: Output, voices: &[(String, String)]) {
     output.note(&format!("voices: {} (reel providers voices lists others)", words.join(", ")));
 }
 
-/// Prints what the model would be asked. Returns the price as far as it can be known.
-async fn say_dry_run(
+/// Prints what the model would be asked. `what` says for what. Adds the price, as far as it can be known.
+pub(super) async fn say_dry_run(
     context: &Context,
     session: &Session,
-    params: &StoryboardParams,
-) -> Result<Summary, Failure> {
+    (what, params): (&str, &StoryboardParams),
+    total: &mut Summary,
+) -> Result<(), Failure> {
     let source = match (&params.text, &params.theme) {
         (Some(text), _) => Source::Text(text.clone()),
         (None, theme) => Source::Theme(theme.clone().unwrap_or_default()),
     };
-    let director =
-        Director { source, language: params.language.clone(), shots: params.shots, characters: Vec::new() };
+    let director = Director {
+        source,
+        language: params.language.clone(),
+        shots: params.shots,
+        characters: Vec::new(),
+        places: Vec::new(),
+    };
     let mut price = Summary::default();
     for request in director.planned_requests() {
         let texts: Vec<&str> = request.messages.iter().map(Message::text).collect();
         let chat =
             chat(&ChatParams { system: Some(request.system.clone()), ..ChatParams::new(texts.join("\n")) })?;
-        price.add(&dry_run::ask(session, &chat).await?);
+        let planned = dry_run::ask(session, &chat).await?;
+        price.add(&planned);
+        total.add(&planned);
     }
     context.output.note(&format!(
-        "the storyboard would be made by {}, with about {}; {}{}",
+        "{what} would be made by {}, with about {}; {}{}",
         who_answers(session).await?,
         count(director.expected_requests(), "request"),
         price_words(&price),
         if params.theme.is_some() { " for the story, and more for its shots" } else { "" },
     ));
-    if params.text.is_some() {
-        context.output.note("the shots below are those of the rules; the model makes others");
-    }
-    Ok(price)
+    Ok(())
 }

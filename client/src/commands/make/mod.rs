@@ -15,6 +15,7 @@
 mod args;
 mod cast_voices;
 mod deliver;
+mod describe;
 mod direct;
 mod downgrades;
 mod dry_run;
@@ -78,7 +79,8 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
         }
         Directed::Nothing => return Ok(Exit::Done),
     };
-    let storyboard = Storyboard::open(&args, &paths, &state, directed)?;
+    let mut storyboard = Storyboard::open(&args, &paths, &state, directed)?;
+    describe::describe(context, &args, &mut storyboard, &mut state, &mut storyboard_price).await?;
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
     takes::check(&args, &storyboard.project, &paths)?;

@@ -44,6 +44,8 @@ pub struct Storyboard {
     pub resplit: Option<Resplit>,
     /// The result of the split, if this run split the story.
     pub split: Option<FormerSplit>,
+    /// The story as `--resplit` split it.
+    anew: Option<SplitStory>,
 }
 
 /// A story that was read.
@@ -75,7 +77,7 @@ impl Storyboard {
         let mut is_story_changed = story
             .as_ref()
             .is_some_and(|story| split_from.as_ref().is_some_and(|digest| *digest != story.file.digest));
-        let (mut resplit, mut split) = (None, None);
+        let (mut resplit, mut split, mut split_anew) = (None, None, None);
         if let Some(story) = story.filter(|_| args.resplit) {
             let anew =
                 split_bytes(&story.bytes, language(args, &file)).map_err(|error| bad_story(args, &error))?;
@@ -84,6 +86,7 @@ impl Storyboard {
             let anew = file.regrouped(&anew, base.as_ref(), language(args, &file));
             split = Some(FormerSplit::of(&story.file.digest, &anew));
             resplit = Some(file.resplit(&anew, base.as_ref(), story.file));
+            split_anew = Some(anew);
             is_story_changed = false;
         }
         let edits = settings(args, paths)?.iter().filter_map(|setting| file.set(setting)).collect();
@@ -101,6 +104,7 @@ impl Storyboard {
             shot_edits,
             resplit,
             split,
+            anew: split_anew,
         })
     }
 
@@ -136,7 +140,42 @@ impl Storyboard {
             shot_edits,
             resplit: None,
             split: Some(split),
+            anew: None,
         })
+    }
+
+    /// Returns the part of the story that new shots tell, with an empty line between paragraphs. The shots follow each other.
+    pub fn story_of(&self, ids: &[String]) -> String {
+        let shots = self.project.shots.iter().filter(|shot| ids.contains(&shot.id));
+        let texts: Vec<&str> = shots.map(|shot| shot.text.as_str()).collect();
+        let Some(story) = &self.anew else { return texts.join("\n\n") };
+        let split: Vec<&SplitShot> = story.shots().collect();
+        let mut windows = split.windows(texts.len().max(1));
+        let found =
+            windows.find(|window| window.iter().map(|shot| shot.text.as_str()).eq(texts.iter().copied()));
+        let part = found.and_then(|shots| Some(shots.first()?.range.start..shots.last()?.range.end));
+        let part = part.and_then(|part| story.text.get(part)).map(str::to_owned);
+        // Of the split text, each line is a paragraph.
+        part.unwrap_or_else(|| texts.join("\n")).replace('\n', "\n\n")
+    }
+
+    /// Replaces shots that follow each other by those that a model made of their text. Returns the ids that they have now. None if the model's shots have
+    /// another text; nothing is then changed.
+    pub fn replace_shots(&mut self, ids: &[String], made: &Project) -> Option<Vec<String>> {
+        let mut file = ProjectFile::parse(&self.text).ok()?;
+        let texts = |ids: &[String], project: &Project| -> Vec<String> {
+            let shots = project.shots.iter().filter(|shot| ids.contains(&shot.id));
+            shots.map(|shot| shot.text.clone()).collect()
+        };
+        let before = texts(ids, file.project());
+        let now = file.replace_shots(ids, made)?;
+        let text = file.to_string();
+        let project = ProjectFile::parse(&text).ok()?.project().clone();
+        if let Some(split) = &mut self.split {
+            split.replace(&before, texts(&now, &project));
+        }
+        (self.text, self.project) = (text, project);
+        Some(now)
     }
 
     /// Whether the project file must still be written.
