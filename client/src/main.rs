@@ -25,6 +25,7 @@ mod save;
 mod signals;
 mod slug;
 mod sound;
+mod steps;
 mod streamed_text;
 mod table;
 mod tasks;

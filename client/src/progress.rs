@@ -14,6 +14,7 @@ use reel_protocol::{
 use crate::{
     failure::Failure,
     output::Output,
+    steps::{FailedStep, Obstacles, WaitingStep},
     table,
     why::{self, LastReportedReason, Why},
 };
@@ -48,6 +49,8 @@ pub struct Progress {
     said: HashSet<(TaskId, TaskState)>,
     /// What was printed last about why each task waits.
     explained: HashMap<TaskId, LastReportedReason>,
+    /// The causes for which steps of workflows failed or wait, as far as they were printed.
+    explained_steps: HashSet<(TaskId, String)>,
     /// What was printed last about why tasks of a batch wait, by reason and provider.
     explained_of_many: HashMap<(&'static str, Option<String>), LastReportedReason>,
 }
@@ -81,6 +84,7 @@ impl Progress {
             pending: Vec::new(),
             said: HashSet::new(),
             explained: HashMap::new(),
+            explained_steps: HashSet::new(),
             explained_of_many: HashMap::new(),
         }
     }
@@ -158,6 +162,23 @@ impl Progress {
         }
         let ending = self.explained.entry(task.id).or_default().ending(&why);
         self.say_why(&words, ending);
+    }
+
+    /// Reports which steps of a workflow failed because of a key or a quota, and why others wait. A bar shows the first that waits. Each cause is printed once as a line.
+    pub fn explain_steps(&mut self, workflow: TaskId, obstacles: &Obstacles) {
+        for FailedStep { step, message, .. } in obstacles.failed.iter().filter(|step| step.is_refusal) {
+            if self.explained_steps.insert((workflow, message.clone())) && !self.output.is_json {
+                self.note(&format!("{step} failed: {message}"));
+            }
+        }
+        let bar = self.screen.as_ref().and_then(|screen| screen.tasks.get(&workflow));
+        if let (Some(bar), Some(first)) = (bar, obstacles.waiting.first()) {
+            return bar.set_message(table::one_line(&first.line));
+        }
+        for WaitingStep { line, cause } in &obstacles.waiting {
+            let is_new = self.explained_steps.insert((workflow, cause.clone()));
+            self.say_why(line, is_new.then_some(""));
+        }
     }
 
     /// Reports why tasks of a batch wait. The overall bar shows it all the time. A line is printed once for each reason and provider, not for each

@@ -4,7 +4,7 @@ use std::{collections::HashMap, pin::pin, time::Duration};
 
 use reel_client::{Client, ClientError, Follow, Followed, Session};
 use reel_protocol::{
-    Seconds, TaskId, TaskView, Timestamp, WaitReason,
+    Seconds, TaskId, TaskState, TaskView, Timestamp, WaitReason,
     methods::{
         DaemonStatus, DaemonStatusResult, Empty, SubscribeParams, TaskCancel, TaskIdParams, TaskWait,
         TaskWaitParams, TaskWaitResult, Topic, Until,
@@ -18,6 +18,7 @@ use crate::{
     output::Output,
     progress::{PATIENCE, Progress},
     signals::{self, Interrupts},
+    steps::{has_steps, obstacles},
     streamed_text::StreamedText,
     why::why_it_waits,
 };
@@ -269,13 +270,15 @@ async fn next_told(
             return told;
         }
         progress.say_pending();
-        if is_first {
-            continue;
-        }
-        // If this request fails, the next event reports it.
-        let (tasks, status) = how_they_stand(&session.client(), wait.ids).await.unwrap_or_default();
+        // If one of these requests fails, the next event reports it.
+        let client = session.client();
+        let (tasks, status) = how_they_stand(&client, wait.ids).await.unwrap_or_default();
         for task in &tasks {
             progress.explain(task, status.as_ref());
+            if task.state == TaskState::Running && has_steps(&task.kind) {
+                let found = obstacles(&client, task.id, status.as_ref()).await.unwrap_or_default();
+                progress.explain_steps(task.id, &found);
+            }
         }
     }
 }

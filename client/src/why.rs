@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reel_protocol::{
-    TaskState, TaskView, Timestamp, WaitReason,
+    ErrorCode, TaskState, TaskView, Timestamp, WaitReason,
     methods::{DaemonStatusResult, ProviderSummary},
 };
 
@@ -34,6 +34,10 @@ impl Why {
         let reason = task.wait_reason.filter(|_| is_waiting)?;
         let error = task.error.as_ref().filter(|_| is_of_an_attempt(reason));
         let mut words = match error {
+            Some(error) if is_of_another_provider(reason, &error.code) => {
+                let name = task.provider.as_deref().unwrap_or("the provider");
+                format!("{}; then {name} {}", error.message, provider(reason, None, now))
+            }
             Some(error) => error.message.clone(),
             None if reason == WaitReason::EqualRequest => EQUAL_REQUEST.to_owned(),
             None => reason.text().to_owned(),
@@ -182,6 +186,18 @@ pub fn may_last(reason: WaitReason) -> bool {
     !matches!(reason, WaitReason::Turn | WaitReason::Slots | WaitReason::Provider | WaitReason::Unknown)
 }
 
+/// Whether an error is that of a provider that the task has left. The wait for the next provider must not hide it.
+fn is_of_another_provider(reason: WaitReason, code: &str) -> bool {
+    is_refusal(code) && matches!(reason, WaitReason::ProviderDown | WaitReason::ProviderUnreachable)
+}
+
+/// Whether a provider refused a task for its key or its quota.
+pub fn is_refusal(code: &str) -> bool {
+    [ErrorCode::KeyMissing, ErrorCode::ProviderAuth, ErrorCode::QuotaExceeded]
+        .into_iter()
+        .any(|refusal| refusal.name() == code)
+}
+
 fn is_of_an_attempt(reason: WaitReason) -> bool {
     matches!(
         reason,
@@ -233,6 +249,13 @@ mod tests {
             let task = waiting(reason);
             assert_eq!(why_it_waits(&task, after(&task, seconds)).as_deref(), Some(words));
         }
+        let mut task = waiting(WaitReason::ProviderUnreachable);
+        let error = task.error.as_mut().unwrap();
+        (error.code, error.message) = ("provider_auth".to_owned(), "first: the key is wrong".to_owned());
+        assert_eq!(
+            why_it_waits(&task, after(&task, 48)).as_deref(),
+            Some("task 7 waits, next try in 12 s: first: the key is wrong; then studio cannot be reached")
+        );
         let task = TaskView { state: TaskState::Running, ..waiting(WaitReason::Turn) };
         assert_eq!(why_it_waits(&task, after(&task, 48)), None);
     }

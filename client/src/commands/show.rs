@@ -1,11 +1,18 @@
 //! `reel show`: shows everything about one task.
 
 use reel_protocol::{
-    JsonText, Output, TaskId, TaskView, Timestamp,
+    JsonText, Output, TaskId, TaskState, TaskView, Timestamp,
     methods::{TaskGet, TaskIdParams},
 };
 
-use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, units};
+use crate::{
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    steps::{FailedStep, Obstacles, has_steps, obstacles},
+    table, tasks, units,
+    why::Why,
+};
 
 /// The task to show.
 #[derive(Debug, clap::Args)]
@@ -18,19 +25,58 @@ pub struct Args {
 
 /// Prints the task.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
-    let task = context.ask::<TaskGet>(&TaskIdParams { id: args.id }).await?;
+    let session = context.session().await?;
+    let task = session.call::<TaskGet>(&TaskIdParams { id: args.id }).await?;
+    context.note_version(&session.client());
     context.output.document(&task)?;
-    context.output.data(&layout(&task, Timestamp::now()))?;
+    let found = if task.state == TaskState::Running && has_steps(&task.kind) {
+        obstacles(&session.client(), task.id, None).await?
+    } else {
+        Obstacles::default()
+    };
+    context.output.data(&layout(&task, &found, Timestamp::now()))?;
     Ok(Exit::Done)
 }
 
-fn layout(task: &TaskView, now: Timestamp) -> String {
+/// Describes the steps that failed and those that wait, one in each line.
+fn steps(found: &Obstacles) -> (String, String) {
+    let failed = found
+        .failed
+        .iter()
+        .map(|FailedStep { id, step, message, .. }| format!("{step} failed: {message} (reel show {id})"));
+    let waiting = found.waiting.iter().map(|step| step.line.clone());
+    (failed.collect::<Vec<_>>().join("\n"), waiting.collect::<Vec<_>>().join("\n"))
+}
+
+/// Returns the next step. A task that waits because its last attempt failed has the hint of that failure.
+fn hint(task: &TaskView, now: Timestamp) -> String {
+    let of_error = task.error.as_ref().and_then(|error| error.hint.clone());
+    let of_wait = of_error.filter(|_| Why::of(task, None, now).is_some());
+    let of_state = || Failure::of_task(task).and_then(|failure| failure.error.hint);
+    of_wait.or_else(of_state).unwrap_or_default()
+}
+
+/// Counts the attempts. While the task waits, the text says which of them use up none of the attempts that the task may make.
+fn attempts(task: &TaskView) -> String {
+    let error = task.error.as_ref().filter(|_| task.state == TaskState::Queued);
+    let uncounted = match error.map(|error| (error.code.as_str(), error.provider_status)) {
+        Some(("provider_unavailable", None)) => " (those that did not reach the provider do not count)",
+        Some(("rate_limited", _)) => " (those that were refused by a rate limit do not count)",
+        _ => "",
+    };
+    format!("{}{uncounted}", task.attempts)
+}
+
+fn layout(task: &TaskView, found: &Obstacles, now: Timestamp) -> String {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let time = |time: Option<Timestamp>| {
         time.map_or_else(String::new, |time| format!("{time} ({} ago)", tasks::age(time, now)))
     };
-    let later =
-        task.not_before.map_or_else(String::new, |time| format!("{time} (in {})", tasks::age(now, time)));
+    let next_try = task.not_before.filter(|_| !task.state.is_finished());
+    let next_try = next_try.map_or_else(String::new, |time| {
+        if time <= now { "now".to_owned() } else { format!("in {} ({time})", tasks::age(now, time)) }
+    });
+    let (failed_steps, waiting_steps) = steps(found);
     let after: Vec<String> = task.after.iter().map(ToString::to_string).collect();
     let outputs: Vec<String> = task.outputs.iter().map(output).collect();
     table::fields(&[
@@ -44,20 +90,22 @@ fn layout(task: &TaskView, now: Timestamp) -> String {
                 .as_ref()
                 .map_or_else(String::new, |error| format!("{} ({})", error.message, error.code)),
         ),
-        ("hint", Failure::of_task(task).and_then(|failure| failure.error.hint).unwrap_or_default()),
+        ("failed", failed_steps),
+        ("waits", waiting_steps),
+        ("hint", hint(task, now)),
         ("outputs", outputs.join("\n")),
         ("notes", task.notes.iter().map(|note| note.message.as_str()).collect::<Vec<_>>().join("\n")),
         ("source", task.source.map_or_else(String::new, source)),
         ("provider", text(&task.provider)),
         ("model", text(&task.model)),
         ("cost", task.cost.as_ref().map_or_else(String::new, tasks::cost)),
-        ("attempts", task.attempts.to_string()),
+        ("attempts", attempts(task)),
         ("priority", task.priority.to_string()),
         ("client", task.client.clone()),
         ("batch", task.batch.map_or_else(String::new, |batch| batch.to_string())),
         ("after", after.join(" ")),
         ("created", time(Some(task.created_at))),
-        ("not before", later),
+        ("next try", next_try),
         ("started", time(task.started_at)),
         ("finished", time(task.finished_at)),
         ("took", tasks::run_time(task).map_or_else(String::new, units::span)),

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reel_protocol::TaskState;
 
 use super::stages::{Estimate, Lane, Stages, left_words};
-use crate::{output::Output, table};
+use crate::{output::Output, steps::WaitingStep, table};
 
 /// Steps of a full bar.
 const PARTS: u64 = 1000;
@@ -32,25 +32,17 @@ pub struct Screen {
     begun: Instant,
     fraction: f64,
     message: String,
-    waiting: Option<Waiting>,
+    /// The line that says why the work waits; None if it does not.
+    waiting: Option<String>,
     /// The causes of waiting that were printed.
     explained: HashSet<String>,
     bars: Option<Bars>,
     /// The last line that was printed, and when.
     said: (String, Instant),
-    /// Number of steps that have failed or are held.
-    failures: usize,
+    /// The steps that have failed or are held.
+    failures: HashSet<String>,
     /// The parts of the work that were complete when last checked, with their numbers of steps.
     done: BTreeMap<Lane, u64>,
-}
-
-/// Why the work makes no progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// The line to print: what waits, for how long, and why.
-    pub line: String,
-    /// The cause alone, by which repeats are recognised.
-    pub cause: String,
 }
 
 #[derive(Debug)]
@@ -78,7 +70,7 @@ impl Screen {
             explained: HashSet::new(),
             bars,
             said: (String::new(), begun),
-            failures: 0,
+            failures: HashSet::new(),
             done: BTreeMap::new(),
         }
     }
@@ -97,16 +89,14 @@ impl Screen {
         self.stages.see(step, state, fraction);
     }
 
-    /// Sets why the work waits; None if it does not. Without a terminal, each cause is printed once, although its remaining time changes.
-    pub fn explain(&mut self, waiting: Option<Waiting>) {
-        if let Some(Waiting { line, cause }) = &waiting
-            && self.bars.is_none()
-            && !self.output.is_json
-            && self.explained.insert(cause.clone())
-        {
-            self.output.note(line);
+    /// Sets why the work waits. Without a terminal, each cause is printed once, although its remaining time changes.
+    pub fn explain(&mut self, waiting: &[WaitingStep]) {
+        for WaitingStep { line, cause } in waiting {
+            if self.bars.is_none() && !self.output.is_json && self.explained.insert(cause.clone()) {
+                self.output.note(line);
+            }
         }
-        self.waiting = waiting;
+        self.waiting = waiting.first().map(|waiting| waiting.line.clone());
     }
 
     /// Draws the bars, or prints a line if it is time for one.
@@ -119,16 +109,18 @@ impl Screen {
             bar.set_message(format!("{}/{total}", done as u64));
         }
         bars.whole.set_position((self.fraction * PARTS as f64) as u64);
-        let now = self.waiting.as_ref().map_or(self.message.as_str(), |waiting| &waiting.line);
+        let now = self.waiting.as_ref().unwrap_or(&self.message).as_str();
         let words: Vec<&str> =
             left.iter().map(String::as_str).chain([now]).filter(|text| !text.is_empty()).collect();
         bars.whole.set_message(table::one_line(&words.join(" · ")));
     }
 
-    /// Prints at once that a step failed or is held. Only the first few are printed, because the summary names all.
+    /// Prints at once that a step failed or is held. Each step is printed once, and only the first few, because the summary names all.
     pub fn note_failure(&mut self, step: &str, verb: &str, message: &str) {
-        self.failures += 1;
-        match self.failures {
+        if !self.failures.insert(step.to_owned()) {
+            return;
+        }
+        match self.failures.len() {
             1..=SAID_FAILURES => self.note(&format!("{step} {verb}: {message}")),
             failures if failures == SAID_FAILURES + 1 => {
                 self.note("more steps failed; all are named at the end");

@@ -8,27 +8,25 @@ use std::{
 use reel_client::{Client, ClientError, Follow, Followed, Session};
 use reel_protocol::{
     TaskId, TaskState, TaskView, Timestamp,
-    methods::{SubscribeParams, TaskGet, TaskIdParams, TaskList, TaskListParams, Topic},
+    methods::{SubscribeParams, TaskGet, TaskIdParams, Topic},
 };
 use tokio::time::timeout;
 
-use super::{
-    screen::{Screen, Waiting},
-    stages::Stages,
-};
+use super::{screen::Screen, stages::Stages};
 use crate::{
     failure::Failure,
     output::Output,
     signals::{self, Interrupts},
+    steps::{FailedStep, Obstacles, WaitingStep, obstacles},
     waiting::{POLL_INTERVAL, how_they_stand, leave},
-    why::{Why, may_last},
+    why::Why,
 };
 
 /// Interval between two updates of the display.
 const TURN: Duration = Duration::from_millis(500);
 
-/// Most queued tasks that are read to find out why they wait.
-const MAX_POLLED_STEPS: u32 = 100;
+/// Time without an event after which the daemon is first asked why nothing happens.
+const FIRST_POLL: Duration = Duration::from_secs(1);
 
 /// The hint for a user who stops waiting.
 const WAY_BACK: &str = "the same command again continues it";
@@ -83,40 +81,34 @@ async fn next_told(
 ) -> Result<Followed, ClientError> {
     // The future is kept for the whole loop, because it may be in the middle of starting the daemon.
     let mut told = pin!(follow.next());
-    let mut polled = Instant::now();
+    let mut next_poll = Instant::now() + FIRST_POLL;
     loop {
         if let Ok(told) = timeout(TURN, &mut told).await {
             return told;
         }
         screen.draw();
-        if polled.elapsed() >= POLL_INTERVAL {
-            polled = Instant::now();
+        if Instant::now() >= next_poll {
+            next_poll = Instant::now() + POLL_INTERVAL;
             // If this request fails, the next event reports it.
-            let why = timeout(POLL_INTERVAL, why_it_waits(&session.client(), id)).await;
-            screen.explain(why.ok().and_then(Result::ok).flatten());
+            let _ = timeout(POLL_INTERVAL, explain(&session.client(), id, screen)).await;
         }
     }
 }
 
-/// Returns why the work makes no progress: what the task waits for, or one of its steps. None if neither waits.
-async fn why_it_waits(client: &Client, id: TaskId) -> Result<Option<Waiting>, ClientError> {
-    let now = Timestamp::now();
+/// Reports the steps that failed, and why the work makes no progress: what the task waits for, or its steps.
+async fn explain(client: &Client, id: TaskId, screen: &mut Screen) -> Result<(), ClientError> {
     let (tasks, status) = how_they_stand(client, &[id]).await?;
-    if let Some(why) = tasks.first().and_then(|task| Why::of(task, status.as_ref(), now)) {
-        return Ok(Some(Waiting { line: why.line("the film"), cause: why.words }));
+    if let Some(why) = tasks.first().and_then(|task| Why::of(task, status.as_ref(), Timestamp::now())) {
+        screen.explain(&[WaitingStep { line: why.line("the film"), cause: why.words }]);
+        return Ok(());
     }
-    let queued = TaskListParams {
-        state: Some(TaskState::Queued),
-        limit: Some(MAX_POLLED_STEPS),
-        ..TaskListParams::default()
-    };
-    let steps =
-        client.call::<TaskList>(&queued).await?.tasks.into_iter().filter(|task| task.parent == Some(id));
-    let mut waiting = steps.filter(|step| step.wait_reason.is_some_and(may_last));
-    Ok(waiting.find_map(|step| {
-        let why = Why::of(&step, status.as_ref(), now)?;
-        Some(Waiting { line: why.line(step.step.as_deref().unwrap_or("a step")), cause: why.words })
-    }))
+    let Obstacles { failed, waiting } = obstacles(client, id, status.as_ref()).await?;
+    // A step may have failed before the events were subscribed to.
+    for FailedStep { step, message, .. } in failed {
+        screen.note_failure(&step, "failed", &message);
+    }
+    screen.explain(&waiting);
+    Ok(())
 }
 
 /// Shows an event. Returns whether the task is settled or removed by it.

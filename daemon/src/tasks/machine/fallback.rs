@@ -42,7 +42,7 @@ impl LiveTask {
     }
 
     /// Returns the error of the last provider, preceded by the reasons of the providers that refused the task before.
-    fn after_refusals(&self, last: &str, error: TaskError) -> TaskError {
+    pub(super) fn after_refusals(&self, last: &str, error: TaskError) -> TaskError {
         if self.refused_by.is_empty() {
             return error;
         }
@@ -59,7 +59,8 @@ fn without_name<'a>(provider: &str, message: &'a str) -> &'a str {
 
 /// Returns a provider's message with the provider's name in front, once.
 fn named(provider: &str, message: &str) -> String {
-    format!("{provider}: {}", without_name(provider, message))
+    let is_named = message.strip_prefix(provider).is_some_and(|rest| rest.starts_with([' ', ':']));
+    if is_named { message.to_owned() } else { format!("{provider}: {message}") }
 }
 
 impl<S: Surroundings> Machine<S> {

@@ -143,6 +143,11 @@ impl<S: Surroundings> Machine<S> {
             Next::Wait { wait, is_counted } => {
                 let until = Timestamp::from_unix_ms(self.now.wall.unix_ms() + wait.as_millis() as u64);
                 let is_unreached = again == Again::WhenReached;
+                // A key that another provider has refused must not hide behind the wait for this one.
+                let error = match task.plan.provider() {
+                    Some(provider) => task.after_refusals(provider, error),
+                    None => error,
+                };
                 let requeue =
                     Requeue { not_before: Some(until), is_counted, error: Some(error), is_unreached };
                 self.requeue_leader(leader, requeue);
