@@ -157,15 +157,15 @@ async fn values(client: &Client, wanted: Wanted, line: &[OsString]) -> Result<Va
 }
 
 async fn newest(client: &Client) -> Result<Vec<TaskView>, ClientError> {
-    let params = TaskListParams { limit: Some(LIST_ROWS), ..TaskListParams::default() };
+    // Steps of a film are left out, because they are many and belong to their film.
+    let params = TaskListParams { limit: Some(LIST_ROWS), steps: Some(false), ..TaskListParams::default() };
     Ok(client.call::<TaskList>(&params).await?.tasks)
 }
 
-/// Returns the ids of the tasks, those of unfinished tasks first. Steps of a film are left out, because they are many and belong to their film.
+/// Returns the ids of the tasks, those of unfinished tasks first.
 fn ids(found: Vec<TaskView>) -> Values {
-    let own = found.into_iter().filter(|task| task.parent.is_none());
     let (mut first, done): (Vec<_>, Vec<_>) =
-        own.partition(|task| !task.state.is_settled() || task.state == TaskState::Held);
+        found.into_iter().partition(|task| !task.state.is_settled() || task.state == TaskState::Held);
     first.extend(done);
     let described = |task: &TaskView| format!("{} {}", task.state.name(), tasks::title(task));
     first.iter().map(|task| (task.id.to_string(), described(task).trim_end().to_owned())).collect()

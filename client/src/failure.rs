@@ -11,6 +11,9 @@ use crate::{
     table,
 };
 
+/// The next step for a batch that is not found.
+const NO_BATCH_HINT: &str = "reel ls shows the batches of the tasks";
+
 /// The error that is printed, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
@@ -96,6 +99,11 @@ impl Failure {
             .hint("--force replaces it")
     }
 
+    /// The failure for a batch that does not exist, or whose tasks have all left the history.
+    pub fn no_batch(batch: u64) -> Self {
+        ClientError::from(RpcError::new(ErrorCode::BatchNotFound, format!("no batch {batch}"))).into()
+    }
+
     /// Returns why a task has no result; None if it succeeded.
     pub fn of_task(task: &TaskView) -> Option<Self> {
         Self::of_outcome(task).map(|failure| failure.of(task.id))
@@ -176,8 +184,11 @@ impl From<ClientError> for Failure {
             cause = source.source();
         }
         let code = error.code().to_owned();
+        let is_no_batch = error.is(ErrorCode::BatchNotFound);
         let hint = match error {
-            ClientError::Rpc(RpcError { data, .. }) => data.hint,
+            ClientError::Rpc(RpcError { data, .. }) => {
+                data.hint.or_else(|| is_no_batch.then(|| NO_BATCH_HINT.to_owned()))
+            }
             ClientError::Unresponsive { pid, is_suspended: true, .. } => Some(suspended(pid, "restart")),
             error => hint_of(&error).map(str::to_owned),
         };

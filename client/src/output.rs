@@ -25,6 +25,9 @@ pub struct Output {
 /// Columns of a terminal whose width is unknown.
 const WIDTH: usize = 80;
 
+/// Columns of a line about a thing with a text of any length, such as a task with its prompt, if stdout is no terminal.
+const LINE_WIDTH: usize = 120;
+
 #[derive(Serialize)]
 struct ErrorDocument<'a> {
     error: &'a ErrorBody,
@@ -142,6 +145,11 @@ impl Output {
             return None;
         }
         Some(console::Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| usize::from(columns)))
+    }
+
+    /// Returns the columns of a line about a thing with a text of any length: those of the terminal, or a fixed number.
+    pub fn line_width(self) -> usize {
+        self.width().unwrap_or(LINE_WIDTH)
     }
 
     /// Returns the rows of the terminal on stderr; None if no progress bars may be drawn.

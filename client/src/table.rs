@@ -60,7 +60,8 @@ pub fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// Formats rows below a header. The last column is cut so that each row fits `width`.
+/// Formats rows below a header. A column without any text is left out, unless it is the first or the last. The last column is cut so that each row
+/// fits `width`.
 pub fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(header.map(str::to_owned))
         .chain(rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))))
@@ -71,12 +72,21 @@ pub fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]], width: O
             *widest = cell.width().max(*widest);
         }
     }
-    let before_last: usize = widths.iter().rev().skip(1).map(|column| column + GAP.len()).sum();
+    let is_shown = |index: usize| {
+        index == 0
+            || index + 1 == N
+            || rows.len() == 1
+            || rows.iter().skip(1).any(|row| row.get(index).is_some_and(|cell| !cell.is_empty()))
+    };
+    let shown: [bool; N] = std::array::from_fn(is_shown);
+    let before_last = widths.iter().zip(shown).rev().skip(1).filter(|(_, is_shown)| *is_shown);
+    let before_last: usize = before_last.map(|(column, _)| column + GAP.len()).sum();
     let room = width.map(|width| width.saturating_sub(before_last).max(LAST_COLUMN));
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
-        for (index, (cell, column)) in row.iter().zip(widths).enumerate() {
+        let columns = row.iter().zip(widths).zip(shown).enumerate();
+        for (index, ((cell, column), _)) in columns.filter(|(_, (_, is_shown))| *is_shown) {
             if index + 1 == N {
                 line.push_str(&room.map_or_else(|| cell.clone(), |room| cut(cell, room)));
             } else {
@@ -134,6 +144,11 @@ mod tests {
             "ID  NAME  WHAT\n1   灯台  a b\n23  sea   xxxxxxxxxxxxx…\n"
         );
         assert!(columns(["ID", "NAME", "WHAT"], &rows, None).contains(&"x".repeat(30)));
+        let without = rows.map(|[id, _, what]| [id, String::new(), what]);
+        assert_eq!(
+            columns(["ID", "NAME", "WHAT"], &without, Some(18)),
+            "ID  WHAT\n1   a b\n23  xxxxxxxxxxxxx…\n"
+        );
     }
 
     #[test]

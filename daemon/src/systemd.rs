@@ -229,6 +229,7 @@ mod tests {
     fn the_status_line_counts_what_is_unfinished() {
         let counts = |states: &[(&str, u64)], is_paused| TaskCounts {
             by_state: states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
+            steps_by_state: std::collections::BTreeMap::new(),
             is_paused,
             wait_reason: None,
             is_idle: false,

@@ -44,6 +44,7 @@ pub mod schema;
 mod assemble;
 mod bytes;
 mod chat;
+mod cost;
 mod debug;
 mod error;
 mod field_names;
@@ -67,6 +68,7 @@ pub use self::{
     assemble::{AssembleParams, AssembleTimeline, AssembledShot, AssembledSubtitles, AssembledTitle},
     bytes::Bytes,
     chat::ChatParams,
+    cost::Cost,
     debug::{DebugFailParams, DebugNoopParams, DebugProgressParams, DebugSleepParams},
     error::{ErrorCode, ErrorData, RpcError},
     field_names::field_names,
@@ -90,8 +92,7 @@ pub use self::{
     },
     storyboard::{StoryCharacter, StoryPlace, StoryboardChunk, StoryboardParams, StoryboardReport},
     task::{
-        CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
-        WaitReason,
+        CacheMode, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView, WaitReason,
     },
     timestamp::Timestamp,
     translate::TranslateParams,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{BatchId, Digest, JsonText, Seconds, TaskId, TaskNote, Timestamp};
+use crate::{BatchId, Cost, Digest, JsonText, Seconds, TaskId, TaskNote, Timestamp};
 
 /// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -318,18 +318,6 @@ pub struct Output {
     pub text: Option<String>,
 }
 
-/// The cost of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Cost {
-    /// The amount in `currency`.
-    pub amount: f64,
-    /// The ISO 4217 code of the currency. Daemons of this version always answer `USD`.
-    pub currency: String,
-    /// Whether the amount, or a part of it, follows from a configured price and not from what the provider reports.
-    pub is_estimate: bool,
-}
-
 /// A task as `task.get`, `task.list` and `task.wait` show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -363,6 +351,9 @@ pub struct TaskView {
     /// The name of the step in that workflow, such as `voice/a1`; null for other tasks.
     #[serde(default)]
     pub step: Option<String>,
+    /// The `request_id` of the request that submitted the task, for a task of a batch that of the whole batch; null if it had none.
+    #[serde(default)]
+    pub request_id: Option<String>,
     /// How far the attempt is.
     pub progress: Progress,
     /// The provider that made the results, or that is planned to; null if the task needs none.

@@ -102,7 +102,7 @@ prop_compose! {
     ) -> TaskView {
         TaskView {
             id, rev, client: kind.clone(), kind, provider: name.clone(), model: name.clone(), name, state,
-            hold_reason: name_of_hold(state), wait_reason: Some(WaitReason::Memory), priority: -7, batch: after.first().map(|id| BatchId(id.0)), parent: after.first().copied(), step: None, after,
+            hold_reason: name_of_hold(state), wait_reason: Some(WaitReason::Memory), priority: -7, batch: after.first().map(|id| BatchId(id.0)), parent: after.first().copied(), step: None, request_id: Some("r".into()), after,
             progress: Progress { fraction: 0.5, message: "half".into() }, attempts: 3, source: Some(Source::Shared), created_at,
             started_at: not_before, finished_at: None, not_before, params, outputs, error, cost: None, notes, metadata,
         }

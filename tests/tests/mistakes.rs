@@ -117,7 +117,27 @@ fn a_list_of_tasks_has_no_steps_unless_they_are_asked_for() {
     let film = top[1]["id"].to_string();
     assert_eq!(listed(&["--parent", &film]).len(), all - 2);
     let shown = tale.sandbox.reel(&["ls"]);
-    assert!(shown.stderr.contains(&format!("{} steps of tasks are not shown", all - 2)), "{}", shown.stderr);
+    let hint = format!("reel ls --parent {film} shows the steps of that task");
+    assert!(shown.stderr.contains(&hint), "{}", shown.stderr);
+    // The daemon lists without steps by itself, and counts them apart.
+    let mut connection = tale.sandbox.connect();
+    let counted = connection.ok("daemon.status", json!({}));
+    assert_eq!(counted["tasks"]["succeeded"], all, "{counted}");
+    assert_eq!(counted["steps"]["succeeded"], all - 2, "{counted}");
+    let own = connection.ok("task.list", json!({ "steps": false }));
+    assert_eq!(own["tasks"].as_array().unwrap().len(), 2, "{own}");
+    let refused = connection.err("task.list", json!({ "steps": false, "parent": 1 }));
+    assert_eq!(refused.data.code, "invalid_params", "{refused:?}");
+    let step = connection.ok("task.list", json!({ "parent": top[1]["id"], "limit": 1 }))["tasks"][0].clone();
+    assert!(step["request_id"].is_string() && top[1]["request_id"].is_string(), "{step}");
+    // A daemon that starts anew counts the same, and a step that is removed is not counted any more.
+    drop(connection);
+    tale.sandbox.stop();
+    tale.sandbox.start();
+    let mut connection = tale.sandbox.connect();
+    assert_eq!(connection.ok("daemon.status", json!({}))["steps"], counted["steps"]);
+    connection.ok("task.remove", json!({ "id": step["id"] }));
+    assert_eq!(connection.ok("daemon.status", json!({}))["steps"]["succeeded"], all - 3);
     // The cursor of a page continues behind the last task that was listed.
     let page = tale.sandbox.reel(&["ls", "--limit", "1", "--json"]).expect_code(0).json();
     let rest = tale.sandbox.connect().ok("task.list", json!({ "cursor": page["next_cursor"] }));

@@ -10,13 +10,15 @@ use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, why};
 
 /// The filters of the list.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: reel ls --state failed --limit 50")]
+#[command(
+    after_help = "Example: reel ls --state failed --limit 50\n\nA task is one line, which ends where the terminal does, or after 120 columns where there is none.\nreel show ID has the whole text of a task, and --json that of all."
+)]
 pub struct Args {
     /// Only those that are waiting, queued, running, succeeded, failed, cancelled or held.
     #[arg(long, value_parser = parse_state)]
     state: Option<TaskState>,
     /// Only those of this batch.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "N")]
     batch: Option<u64>,
     /// Only those that this program submitted.
     #[arg(long, value_name = "NAME")]
@@ -37,23 +39,16 @@ pub struct Args {
 
 /// Prints the list.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
-    let (found, hidden) = list(context, &args).await?;
+    let found = list(context, &args).await?;
     context.output.document(&found)?;
-    let say_hidden = || {
-        let steps = if hidden == 1 { "1 step".to_owned() } else { format!("{hidden} steps") };
-        if hidden > 0 {
-            context.output.note(&format!("{steps} of tasks are not shown; reel ls --steps shows them"));
-        }
-    };
     if found.tasks.is_empty() {
         context.output.note("no tasks");
-        say_hidden();
         return Ok(Exit::Done);
     }
     let now = Timestamp::now();
     let rows: Vec<_> = found.tasks.iter().map(|task| row(task, now)).collect();
-    let header = ["ID", "STATE", "DETAIL", "AGE", "KIND", "COST", "WHAT"];
-    context.output.data(&table::columns(header, &rows, context.output.width()))?;
+    let header = ["ID", "STATE", "DETAIL", "AGE", "KIND", "BATCH", "COST", "WHAT"];
+    context.output.data(&table::columns(header, &rows, Some(context.output.line_width())))?;
     // Only reasons that stop the whole queue are noted. That tasks wait for each other is nothing new.
     let mut waits = found.tasks.iter().filter_map(|task| task.wait_reason);
     let own = |reason: &WaitReason| {
@@ -62,64 +57,69 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if let Some(reason) = waits.find(own) {
         context.output.note(&format!("no queued task starts: {}", reason.text()));
     }
-    say_hidden();
+    let film = found.tasks.iter().find(|task| is_workflow(task));
+    if let Some(film) = film.filter(|_| !args.steps && args.parent.is_none()) {
+        context.output.note(&format!("reel ls --parent {} shows the steps of that task", film.id));
+    }
     if found.next_cursor.is_some() {
-        context.output.note(&format!(
-            "there are more tasks; reel ls --limit {} shows them",
-            args.limit.saturating_mul(2)
-        ));
+        context.output.note(&format!("there are more tasks; {} shows them", longer(&args)));
     }
     Ok(Exit::Done)
 }
 
-/// Reads as many pages as the limit needs. One response has at most [`LIST_ROWS`] tasks. Also returns the number of steps that were left out.
-async fn list(context: &Context, args: &Args) -> Result<(TaskListResult, usize), Failure> {
+/// Reads as many pages as the limit needs. One response has at most [`LIST_ROWS`] tasks.
+async fn list(context: &Context, args: &Args) -> Result<TaskListResult, Failure> {
     let session = context.session().await?;
     let mut found = TaskListResult { tasks: Vec::new(), next_cursor: None };
-    let mut hidden = 0;
     loop {
         let missing = args.limit.saturating_sub(found.tasks.len() as u32);
-        let mut params = TaskListParams {
+        let params = TaskListParams {
             state: args.state,
             batch: args.batch.map(BatchId),
             name: args.name.clone(),
             client: args.client.clone(),
             parent: args.parent,
-            // A film has hundreds of steps, so a page that may consist of steps is as large as possible.
-            limit: Some(if args.steps { missing.min(LIST_ROWS) } else { LIST_ROWS }),
+            steps: (!args.steps && args.parent.is_none()).then_some(false),
+            limit: Some(missing.min(LIST_ROWS)),
             cursor: found.next_cursor.take(),
         };
         let page = session.call::<TaskList>(&params).await?;
-        found.next_cursor = page.next_cursor;
-        // The newest tasks come first, and a step is newer than its workflow.
-        if let Some(parent) = args.parent
-            && page.tasks.last().is_some_and(|task| task.id <= parent)
-        {
-            found.next_cursor = None;
-        }
         let is_empty = page.tasks.is_empty();
-        for (read, task) in (0..).zip(page.tasks) {
-            let is_shown = match args.parent {
-                Some(parent) => task.parent == Some(parent),
-                None => args.steps || task.parent.is_none(),
-            };
-            if is_shown && found.tasks.len() >= args.limit as usize {
-                // The next page begins with this task. A page that ends before it has the cursor for that.
-                params.limit = Some(read);
-                found.next_cursor = session.call::<TaskList>(&params).await?.next_cursor;
-                break;
-            }
-            hidden += usize::from(!is_shown && args.parent.is_none());
-            found.tasks.extend(is_shown.then_some(task));
-        }
+        found.tasks.extend(page.tasks);
+        found.next_cursor = page.next_cursor;
         if is_empty || found.next_cursor.is_none() || found.tasks.len() >= args.limit as usize {
-            context.note_version(&session.client());
-            return Ok((found, hidden));
+            break;
         }
     }
+    if let Some(batch) = args.batch.filter(|_| found.tasks.is_empty()) {
+        let any = TaskListParams { batch: Some(BatchId(batch)), limit: Some(1), ..TaskListParams::default() };
+        if session.call::<TaskList>(&any).await?.tasks.is_empty() {
+            return Err(Failure::no_batch(batch));
+        }
+    }
+    context.note_version(&session.client());
+    Ok(found)
 }
 
-fn row(task: &TaskView, now: Timestamp) -> [String; 7] {
+/// Returns the command that lists twice as many tasks with the same filters.
+fn longer(args: &Args) -> String {
+    let mut words = vec!["reel ls".to_owned()];
+    words.extend(args.state.map(|state| format!("--state {}", state.name())));
+    words.extend(args.batch.map(|batch| format!("--batch {batch}")));
+    words.extend(args.client.as_ref().map(|client| format!("--client {}", table::word(client.as_ref()))));
+    words.extend(args.name.as_ref().map(|name| format!("--name {}", table::word(name.as_ref()))));
+    words.extend(args.parent.map(|parent| format!("--parent {parent}")));
+    words.extend(args.steps.then(|| "--steps".to_owned()));
+    words.push(format!("--limit {}", args.limit.saturating_mul(2)));
+    words.join(" ")
+}
+
+/// Whether a task consists of other tasks, its steps.
+fn is_workflow(task: &TaskView) -> bool {
+    matches!(task.kind.as_str(), "story.make" | "story.storyboard" | "video.assemble")
+}
+
+fn row(task: &TaskView, now: Timestamp) -> [String; 8] {
     let age = tasks::age(task.created_at, now);
     [
         task.id.to_string(),
@@ -127,6 +127,7 @@ fn row(task: &TaskView, now: Timestamp) -> [String; 7] {
         detail(task, now),
         age,
         task.kind.clone(),
+        task.batch.map_or_else(String::new, |batch| batch.to_string()),
         // The column stays empty for tasks that cost nothing.
         task.cost.as_ref().filter(|cost| cost.amount > 0.0).map_or_else(String::new, tasks::cost),
         tasks::title(task),

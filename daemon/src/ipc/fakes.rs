@@ -167,6 +167,7 @@ fn view(id: TaskId) -> Result<TaskView, TaskRefusal> {
         after: vec![],
         parent: None,
         step: None,
+        request_id: None,
         progress: Progress::default(),
         provider: None,
         model: None,

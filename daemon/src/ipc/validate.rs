@@ -149,6 +149,11 @@ pub(super) fn list(params: &TaskListParams) -> Checked {
         return Err(invalid("`state` is no state", format!("the states are {names}")));
     }
     params.batch.map_or(Ok(()), |batch| id("batch", batch.0))?;
+    params.parent.map_or(Ok(()), |parent| id("parent", parent.0))?;
+    if params.parent.is_some() && params.steps == Some(false) {
+        let message = "`parent` asks for the steps of a task, and `steps` leaves them out";
+        return Err(invalid(message, "leave out one of the two"));
+    }
     optional_name("name", params.name.as_deref())?;
     optional_name("client", params.client.as_deref())?;
     if let Some(limit) = params.limit

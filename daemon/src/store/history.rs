@@ -11,14 +11,25 @@ const LOOKED_AT: u32 = 20_000;
 /// Tasks that were dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// The dropped tasks, each with its final state.
-    pub tasks: Vec<(TaskId, TaskState)>,
+    /// The dropped tasks.
+    pub tasks: Vec<PrunedTask>,
     /// Size of the artifacts that no remaining task has as output, in bytes.
     pub unpinned_bytes: u64,
 }
 
+/// A task that was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrunedTask {
+    /// The task.
+    pub id: TaskId,
+    /// Its final state.
+    pub state: TaskState,
+    /// Whether it was a step of a workflow.
+    pub is_step: bool,
+}
+
 /// A step stays as long as its workflow is unfinished, because the workflow looks for its steps after a restart.
-const OLDEST: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL \
+const OLDEST: &str = "SELECT id, state, batch, parent IS NOT NULL FROM tasks WHERE ended IS NOT NULL \
      AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL)";
 
 /// Drops at most `limit` finished tasks, in the order in which they ended. `keep` returns whether a task must stay.
@@ -28,9 +39,9 @@ pub fn prune(
     keep: impl Fn(TaskId, Option<BatchId>) -> bool,
 ) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
-    for (id, state) in oldest(connection, &oldest_of(""), limit, keep)? {
-        forget(connection, id)?;
-        pruned.tasks.push((id, state));
+    for dropped in oldest(connection, &oldest_of(""), limit, keep)? {
+        forget(connection, dropped.id)?;
+        pruned.tasks.push(dropped);
     }
     Ok(pruned)
 }
@@ -45,7 +56,7 @@ pub fn prune_pinning(
 ) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
     let now_ms = Timestamp::now().unix_ms();
-    for (id, state) in oldest(connection, &oldest_pinning(), limit, keep)? {
+    for dropped in oldest(connection, &oldest_pinning(), limit, keep)? {
         if pruned.unpinned_bytes >= bytes {
             break;
         }
@@ -54,9 +65,9 @@ pub fn prune_pinning(
                  (SELECT digest FROM outputs WHERE task = ?2 AND {UNHELD_OUTPUT}) \
              AND NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest AND task <> ?2)",
         ))?;
-        pruned.unpinned_bytes += alone.query_row([now_ms, id.0], |row| row.get::<_, u64>(0))?;
-        forget(connection, id)?;
-        pruned.tasks.push((id, state));
+        pruned.unpinned_bytes += alone.query_row([now_ms, dropped.id.0], |row| row.get::<_, u64>(0))?;
+        forget(connection, dropped.id)?;
+        pruned.tasks.push(dropped);
     }
     Ok(pruned)
 }
@@ -79,7 +90,7 @@ fn oldest(
     sql: &str,
     limit: u32,
     keep: impl Fn(TaskId, Option<BatchId>) -> bool,
-) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
+) -> Result<Vec<PrunedTask>, StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([Timestamp::now().unix_ms(), LOOKED_AT.into()])?;
     let mut found = Vec::new();
@@ -88,7 +99,7 @@ fn oldest(
     {
         let (id, batch) = (TaskId(row.get(0)?), row.get::<_, Option<u64>>(2)?.map(BatchId));
         if !keep(id, batch) {
-            found.push((id, state_at(row, 1)?));
+            found.push(PrunedTask { id, state: state_at(row, 1)?, is_step: row.get(3)? });
         }
     }
     Ok(found)
@@ -181,7 +192,7 @@ mod tests {
             super::super::finish(&connection, &finish).unwrap();
         }
         let gone: Vec<_> =
-            (0..3).map(|_| prune(&connection, 1, |_, _| false).unwrap().tasks[0].0.0).collect();
+            (0..3).map(|_| prune(&connection, 1, |_, _| false).unwrap().tasks[0].id.0).collect();
         assert_eq!(gone, [2, 3, 1]);
     }
 
@@ -202,7 +213,7 @@ mod tests {
             finished(&connection, id, batch, finished_ms, size_bytes);
         }
         let keep = |_, batch: Option<BatchId>| batch.is_some();
-        let ids = |pruned: &Pruned| pruned.tasks.iter().map(|(id, _)| id.0).collect::<Vec<_>>();
+        let ids = |pruned: &Pruned| pruned.tasks.iter().map(|dropped| dropped.id.0).collect::<Vec<_>>();
         assert_eq!(
             ids(&prune(&connection, 1, keep).unwrap()),
             [4],

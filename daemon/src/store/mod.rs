@@ -39,7 +39,7 @@ pub use self::{
     entries::{Entry, drop_entries, entry, insert_entry},
     error::StoreError,
     files::Lost,
-    history::{Pruned, forget, prune, prune_pinning},
+    history::{Pruned, PrunedTask, forget, prune, prune_pinning},
     inline_text::{add_texts, is_inline},
     inputs::{BadInput, pin},
     open::{Opened, open},

@@ -15,7 +15,7 @@ use super::{
 use crate::domain::Cost;
 
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \
-     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd, cost_is_estimate, parent, step";
+     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd, cost_is_estimate, parent, step, request_id";
 
 /// The indexes of the columns that may be large.
 const PARAMS: usize = 18;
@@ -34,6 +34,8 @@ pub struct Filter {
     pub client: Option<String>,
     /// Only the steps of this workflow.
     pub parent: Option<TaskId>,
+    /// Whether to leave out the steps of workflows.
+    pub is_without_steps: bool,
     /// Only tasks with a smaller id. It is the last id of the page before.
     pub before: Option<TaskId>,
     /// Most tasks of a page.
@@ -148,9 +150,12 @@ fn list_sql(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
         add(pick("client = ?", "+client = ?"), Box::new(client.clone()));
     }
     if let Some(parent) = filter.parent {
+        // A step is accepted after its workflow, so its id is higher. That bounds the search where no other condition has an index.
         add("+parent = ?", Box::new(parent.0));
-        // A step is accepted after its workflow, so its id is larger. This bounds the rows that are read.
         add("id > ?", Box::new(parent.0));
+    }
+    if filter.is_without_steps {
+        conditions.push("parent IS NULL");
     }
     values.push(Box::new(filter.limit));
     (
@@ -239,6 +244,7 @@ fn task_outline(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         after: json_at(row, 9)?.unwrap_or_default(),
         parent: row.get::<_, Option<u64>>(24)?.map(TaskId),
         step: row.get(25)?,
+        request_id: row.get(26)?,
         progress: Progress { fraction, message: String::new() },
         provider: row.get(10)?,
         model: row.get(11)?,
@@ -333,14 +339,15 @@ mod tests {
         for migration in MIGRATIONS {
             connection.execute_batch(migration).unwrap();
         }
-        for mask in 0..64_u32 {
+        for mask in 0..128_u32 {
             let filter = Filter {
                 state: (mask & 1 > 0).then_some(TaskState::Queued),
                 batch: (mask & 2 > 0).then_some(BatchId(1)),
                 name: (mask & 4 > 0).then(|| "a".into()),
                 client: (mask & 8 > 0).then(|| "b".into()),
+                parent: (mask & 32 > 0).then_some(TaskId(3)),
+                is_without_steps: mask & 64 > 0,
                 before: (mask & 16 > 0).then_some(TaskId(9)),
-                parent: (mask & 32 > 0).then_some(TaskId(5)),
                 limit: 10,
             };
             let plan = list_plan(&connection, &filter).unwrap();

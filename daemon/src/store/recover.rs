@@ -52,7 +52,7 @@ pub struct Recovery {
     /// The unfinished tasks, in the order of their ids.
     pub unfinished: Vec<Recovered>,
     /// The number of tasks in each state.
-    pub counts: Vec<(TaskState, u64)>,
+    pub counts: Vec<(TaskState, bool, u64)>,
     /// The next id must not be below this.
     pub ids_below: u64,
     /// Providers and the times of requests to them, oldest first, within the last two minutes.
@@ -90,9 +90,10 @@ pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
             find_open(connection, row, &mut states)?;
         }
     }
-    let mut statement = connection.prepare("SELECT state, count(*) FROM tasks GROUP BY state")?;
+    let mut statement =
+        connection.prepare("SELECT state, parent IS NOT NULL, count(*) FROM tasks GROUP BY 1, 2")?;
     let counts = statement
-        .query_map([], |row| Ok((state_at(row, 0)?, row.get(1)?)))?
+        .query_map([], |row| Ok((state_at(row, 0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Recovery {
         unfinished,

@@ -27,6 +27,15 @@ pub fn held_bytes(row: &NewTask, needed: usize) -> u64 {
     row.params.as_str().len() as u64 + OVERHEAD_BYTES + EDGE_BYTES * needed as u64
 }
 
+/// What decides where a task is counted besides its state.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted {
+    /// The batch; None for a task that belongs to none, or whose batch no longer counts it.
+    pub batch: Option<BatchId>,
+    /// Whether the task is a step of a workflow.
+    pub is_step: bool,
+}
+
 /// An unfinished task. The fields without a comment are those of its row.
 #[derive(Debug)]
 pub struct LiveTask {
@@ -119,6 +128,11 @@ impl LiveTask {
     /// Returns its cache keys in the order in which providers are selected. Empty if it does not read the cache.
     pub fn keys(&self) -> Vec<Key> {
         if self.cache == CacheMode::Use { self.plan.keys().copied().collect() } else { Vec::new() }
+    }
+
+    /// Returns what decides where the task is counted besides its state.
+    pub fn counted(&self) -> Counted {
+        Counted { batch: self.batch, is_step: self.step.is_some() }
     }
 
     /// Returns the event payload for the task in its current state.

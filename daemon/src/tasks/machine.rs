@@ -86,7 +86,7 @@ pub struct Machine<S> {
     steps: BTreeMap<TaskId, BTreeSet<TaskId>>,
     /// Unfinished tasks whose provider is not configured, with the provider's name.
     missing: BTreeMap<TaskId, Arc<str>>,
-    counts: BTreeMap<TaskState, u64>,
+    counts: BTreeMap<(TaskState, bool), u64>,
     batches: BTreeMap<BatchId, OpenBatch>,
     /// Requests whose tasks are being committed, by submission number.
     arriving: BTreeMap<u64, Arriving>,

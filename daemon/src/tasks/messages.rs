@@ -166,6 +166,8 @@ pub struct GetTaskCounts;
 pub struct TaskCounts {
     /// Number of tasks in each state. Every state has an entry.
     pub by_state: std::collections::BTreeMap<String, u64>,
+    /// Number of them that are steps of workflows. Every state has an entry.
+    pub steps_by_state: std::collections::BTreeMap<String, u64>,
     /// Whether the queue is paused.
     pub is_paused: bool,
     /// The reason why no queued task starts, whichever it is. None if tasks can start.

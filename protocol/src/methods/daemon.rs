@@ -57,6 +57,9 @@ pub struct DaemonStatusResult {
     pub wait_reason: Option<WaitReason>,
     /// The number of tasks in each state, by the state's name. Finished tasks count for as long as they are in the history.
     pub tasks: BTreeMap<String, u64>,
+    /// The number of those that are steps of workflows, by the state's name.
+    #[serde(default)]
+    pub steps: BTreeMap<String, u64>,
     /// The most important numbers of `memory.status`.
     pub memory: MemorySummary,
     /// The same as the result of `cache.stats`.

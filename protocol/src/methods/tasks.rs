@@ -67,9 +67,12 @@ pub struct TaskListParams {
     /// Only tasks of the client with exactly this name; all if absent.
     #[serde(default)]
     pub client: Option<String>,
-    /// Only the steps of this workflow; all if absent.
+    /// Only the steps of this workflow; all if absent. An unknown one has no steps.
     #[serde(default)]
     pub parent: Option<TaskId>,
+    /// Whether the steps of workflows are listed, too; true if absent. With `parent`, false is `invalid_params`.
+    #[serde(default)]
+    pub steps: Option<bool>,
     /// Most tasks of the answer, 1 to 1,000, else `invalid_params`; 100 if absent.
     #[serde(default)]
     pub limit: Option<u32>,

@@ -134,11 +134,15 @@ impl Model {
                 self.gone.insert(row.task.id);
             }
             (Write::Prune { .. } | Write::PruneFor { .. }, Outcome::Pruned(pruned)) => {
-                for (id, state) in &pruned.tasks {
-                    if !state.is_finished() {
-                        return Err(format!("task {id} leaves the history and is {}", state.name()));
+                for task in &pruned.tasks {
+                    if !task.state.is_finished() {
+                        return Err(format!(
+                            "task {} leaves the history and is {}",
+                            task.id,
+                            task.state.name()
+                        ));
                     }
-                    self.gone.insert(*id);
+                    self.gone.insert(task.id);
                 }
             }
             _ => {}

@@ -66,6 +66,7 @@ pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<DaemonStatu
         is_paused: counts.is_paused,
         wait_reason: counts.wait_reason,
         tasks: counts.by_state,
+        steps: counts.steps_by_state,
         memory: MemorySummary {
             level: memory.level,
             resident_bytes: memory.resident_bytes,

@@ -46,10 +46,11 @@ pub(in crate::ipc) async fn get(asker: Asker, params: TaskIdParams) -> Result<Ta
 /// The tracker decides whether more rows follow. This handler encodes the cursor.
 pub(in crate::ipc) async fn list(asker: Asker, params: TaskListParams) -> Result<TaskListResult, RpcError> {
     validate::list(&params)?;
-    let TaskListParams { state, batch, name, client, parent, limit, cursor } = params;
+    let TaskListParams { state, batch, name, client, parent, steps, limit, cursor } = params;
+    let is_without_steps = steps == Some(false);
     let before = cursor.as_deref().map(cursor::decode).transpose()?;
     let limit = limit.unwrap_or(DEFAULT_ROWS);
-    let filter = Filter { state, batch, name, client, parent, before, limit };
+    let filter = Filter { state, batch, name, client, parent, is_without_steps, before, limit };
     let mut page =
         ask(&asker.router.recipients().list_tasks, ListTasks(filter)).await?.map_err(errors::task)?;
     let last = page.next_cursor.and(page.tasks.last());

@@ -244,7 +244,7 @@ impl<S: Surroundings> Machine<S> {
         // Its params are complete once the outputs that they refer to have been read.
         let is_waiting = !task.plan.references.is_empty() || !matches!(&open, Ok(open) if open.is_empty());
         task.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
-        self.count(task.batch, None, Some(task.state));
+        self.count(task.counted(), None, Some(task.state));
         if let Some(deadline) = task.deadline {
             self.timers.add_deadline(deadline, id);
         }

@@ -159,8 +159,8 @@ impl<S: Surroundings> Machine<S> {
         task.attempts_left = task.attempts_left.saturating_sub(1);
         task.not_before = None;
         task.progress = Progress::default();
-        let (batch, event) = (task.batch, Box::new(task.event(None, None)));
-        self.count(batch, Some(from), Some(TaskState::Running));
+        let (counted, event) = (task.counted(), Box::new(task.event(None, None)));
+        self.count(counted, Some(from), Some(TaskState::Running));
         self.effects.push(Effect::Tell { event: "changed", task: event });
     }
 

@@ -7,7 +7,11 @@ use super::{
 };
 use crate::{
     store::{Recovered, StoreError},
-    tasks::{Decision, Plan, PlanSpec, TaskRefusal, end::End, live::held_bytes},
+    tasks::{
+        Decision, Plan, PlanSpec, TaskRefusal,
+        end::End,
+        live::{Counted, held_bytes},
+    },
 };
 
 /// Returns why a decision is not allowed in this state of the task. None if it is allowed.
@@ -92,7 +96,8 @@ impl<S: Surroundings> Machine<S> {
     ) {
         match outcome {
             Ok(Outcome::Removed(Some(row))) if row.task.state.is_finished() => {
-                self.count(None, Some(row.task.state), None);
+                let counted = Counted { batch: None, is_step: row.task.step.is_some() };
+                self.count(counted, Some(row.task.state), None);
                 let task = revived(&row, Plan::default(), self.now);
                 self.tell("removed", &task, None, None);
                 self.answer(request, Answer::Removed);

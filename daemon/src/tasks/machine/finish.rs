@@ -86,7 +86,7 @@ impl<S: Surroundings> Machine<S> {
             task.progress.fraction = 1.0;
             task.progress.message.clear();
         }
-        self.count(task.batch, Some(from), Some(finish.state));
+        self.count(task.counted(), Some(from), Some(finish.state));
         if let Some(deadline) = task.deadline {
             self.timers.remove_deadline(deadline, id);
         }

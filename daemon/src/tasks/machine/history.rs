@@ -6,7 +6,10 @@ use super::{Answer, Keep, Machine, Outcome, RequestId, Surroundings, Write};
 use crate::{
     chain::chain,
     store::StoreError,
-    tasks::{TaskCounts, live::LiveTask},
+    tasks::{
+        TaskCounts,
+        live::{Counted, LiveTask},
+    },
 };
 
 /// Most finished tasks that are dropped in one commit. It is small, so that other writes do not wait long for that commit.
@@ -24,12 +27,15 @@ pub(super) struct OpenBatch {
 impl<S: Surroundings> Machine<S> {
     /// Returns how many tasks there are, and why none starts.
     pub fn counts(&self) -> TaskCounts {
-        let count = |state: TaskState| {
+        let of = |state: TaskState, is_step: bool| self.counts.get(&(state, is_step)).copied().unwrap_or(0);
+        let all = |state: TaskState| {
             let hits = if state == TaskState::Succeeded { self.hits } else { 0 };
-            (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0) + hits)
+            (state.name().to_owned(), of(state, false) + of(state, true) + hits)
         };
+        let steps = |state: TaskState| (state.name().to_owned(), of(state, true));
         TaskCounts {
-            by_state: TaskState::ALL.into_iter().map(count).collect(),
+            by_state: TaskState::ALL.into_iter().map(all).collect(),
+            steps_by_state: TaskState::ALL.into_iter().map(steps).collect(),
             is_paused: self.is_paused,
             wait_reason: self.start_conditions().reason(),
             is_idle: self.runs.is_empty()
@@ -54,12 +60,13 @@ impl<S: Surroundings> Machine<S> {
     }
 
     /// Updates the counts by state and the open batches with a transition. `from` is None for a new task, and `to` is None for a removed one.
-    pub(super) fn count(&mut self, batch: Option<BatchId>, from: Option<TaskState>, to: Option<TaskState>) {
-        if let Some(count) = from.and_then(|from| self.counts.get_mut(&from)) {
+    pub(super) fn count(&mut self, counted: Counted, from: Option<TaskState>, to: Option<TaskState>) {
+        let Counted { batch, is_step } = counted;
+        if let Some(count) = from.and_then(|from| self.counts.get_mut(&(from, is_step))) {
             *count = count.saturating_sub(1);
         }
         if let Some(to) = to {
-            *self.counts.entry(to).or_default() += 1;
+            *self.counts.entry((to, is_step)).or_default() += 1;
         }
         let Some(batch) = batch else { return };
         let entry = self.batches.entry(batch).or_default();
@@ -92,7 +99,7 @@ impl<S: Surroundings> Machine<S> {
 
     /// Returns the number of finished tasks in the history.
     fn finished_count(&self) -> u64 {
-        self.counts.iter().filter(|(state, _)| state.is_finished()).map(|(_, count)| count).sum()
+        self.counts.iter().filter(|((state, _), _)| state.is_finished()).map(|(_, count)| count).sum()
     }
 
     /// Drops the oldest finished tasks if there are more than the history may hold.
@@ -140,8 +147,9 @@ impl<S: Surroundings> Machine<S> {
     fn pruned(&mut self, outcome: Result<Outcome, StoreError>) -> (usize, u64) {
         match outcome {
             Ok(Outcome::Pruned(pruned)) => {
-                for (_, state) in &pruned.tasks {
-                    self.count(None, Some(*state), None);
+                for dropped in &pruned.tasks {
+                    let counted = Counted { batch: None, is_step: dropped.is_step };
+                    self.count(counted, Some(dropped.state), None);
                 }
                 (pruned.tasks.len(), pruned.unpinned_bytes)
             }

@@ -9,7 +9,11 @@ use crate::{
     cache::Made,
     domain::{Cost, Fingerprint},
     store::{self, NewTask, StoreError},
-    tasks::{Plan, live::live_task, ready::Lane},
+    tasks::{
+        Plan,
+        live::{Counted, live_task},
+        ready::Lane,
+    },
 };
 
 impl<S: Surroundings> Machine<S> {
@@ -62,7 +66,8 @@ impl<S: Surroundings> Machine<S> {
 
     /// Handles the committed row of a task whose result was cached.
     pub(super) fn take_hit(&mut self, request: &store::Request, row: &NewTask) {
-        self.count(request.batch, None, Some(TaskState::Succeeded));
+        let counted = Counted { batch: request.batch, is_step: row.step.is_some() };
+        self.count(counted, None, Some(TaskState::Succeeded));
         let client = Arc::from(request.client.as_str());
         let lane = Lane::Connection(0);
         let mut task = live_task(row, Plan::default(), client, request.batch, lane, self.now);
@@ -87,6 +92,7 @@ fn hit_view(request: &store::Request, row: &NewTask, made: &Made) -> TaskView {
         after: Vec::new(),
         parent: row.step.as_ref().map(|step| step.parent),
         step: row.step.as_ref().map(|step| step.name.to_string()),
+        request_id: request.request_id.clone(),
         progress: Progress { fraction: 1.0, message: String::new() },
         provider: row.provider.clone(),
         model: row.model.clone(),

@@ -11,7 +11,7 @@ use crate::{
         Plan, PlanRefusal, PlanSpec, PlanTasks,
         crash::{AfterCrash, OpenAttempt, after_crash},
         end::{End, task_error},
-        live::{LONGEST_DELAY, LiveTask, held_bytes, live_task, span_left},
+        live::{Counted, LONGEST_DELAY, LiveTask, held_bytes, live_task, span_left},
         ready::Lane,
     },
 };
@@ -36,7 +36,7 @@ type Planned = Result<Plan, PlanRefusal>;
 #[derive(Debug)]
 pub struct Restart {
     rows: Vec<(Recovered, Planned)>,
-    counts: Vec<(TaskState, u64)>,
+    counts: Vec<(TaskState, bool, u64)>,
     ids_below: u64,
     interrupted: HashSet<TaskId>,
     transitions: Arc<Vec<Transition>>,
@@ -157,7 +157,7 @@ impl<S: Surroundings> Machine<S> {
         self.now = now;
         let Restart { mut rows, counts, ids_below, interrupted, .. } = restart;
         self.ids.begin_at(ids_below);
-        self.counts = counts.into_iter().collect();
+        self.counts = counts.into_iter().map(|(state, is_step, count)| ((state, is_step), count)).collect();
         // A task that was running, or that may have been paid, leads its flight again.
         let leads = |row: &Recovered| {
             interrupted.contains(&row.task.id) || row.hold_reason == Some(HoldReason::OutcomeUnknown)
@@ -168,7 +168,8 @@ impl<S: Surroundings> Machine<S> {
         }
         for (row, plan) in rows {
             if interrupted.contains(&row.task.id) {
-                self.count(None, Some(TaskState::Running), Some(row.task.state));
+                let counted = Counted { batch: None, is_step: row.task.step.is_some() };
+                self.count(counted, Some(TaskState::Running), Some(row.task.state));
             }
             self.restore_one(row, plan);
         }

@@ -122,8 +122,8 @@ impl<S: Surroundings> Machine<S> {
         task.priority = transition.priority;
         task.attempts_left = transition.attempts_left;
         task.deaths = transition.deaths;
-        let (batch, event) = (task.batch, Box::new(task.event(None, transition.error.clone())));
-        self.count(batch, Some(from), Some(transition.state));
+        let (counted, event) = (task.counted(), Box::new(task.event(None, transition.error.clone())));
+        self.count(counted, Some(from), Some(transition.state));
         self.effects.push(Effect::Tell { event: "changed", task: event });
         self.leave_provider(transition);
         match transition.state {
@@ -133,7 +133,7 @@ impl<S: Surroundings> Machine<S> {
                 }
                 self.queue_again(transition);
             }
-            TaskState::Held => self.held(id, batch),
+            TaskState::Held => self.held(id, counted.batch),
             // Its dependencies have succeeded, and its params must be completed.
             TaskState::Waiting if !self.dependencies.is_waiting(id) => self.resolve_references(id),
             _ => {}
