@@ -101,6 +101,7 @@ pub fn provider(reason: WaitReason, until: Option<Timestamp>, now: Timestamp) ->
         WaitReason::ProviderPause => "asked for a pause",
         WaitReason::ProviderDown => "failed several times in a row",
         WaitReason::ProviderUnreachable => "cannot be reached",
+        WaitReason::ProviderLoading => "is loading",
         other => other.text(),
     };
     words.to_owned() + &time.unwrap_or_default()
@@ -136,6 +137,7 @@ pub fn in_short(task: &TaskView, now: Timestamp) -> Option<String> {
         WaitReason::ProviderPause => "provider's pause".to_owned(),
         WaitReason::ProviderDown => "provider is down".to_owned(),
         WaitReason::ProviderUnreachable => "unreachable".to_owned(),
+        WaitReason::ProviderLoading => "loading".to_owned(),
         WaitReason::ProviderMissing => "not configured".to_owned(),
     };
     let left = time_left(task, now).map(|left| format!(", {}", units::age(left)));
@@ -166,8 +168,9 @@ impl LastReportedReason {
         (self.cause, self.is_long) = (Some(why.cause.clone()), is_long);
         let is_news = !is_known || is_long != was_long;
         // The daemon's longest pause between two tries of such a provider is one minute.
-        let is_unreachable = why.reason() == WaitReason::ProviderUnreachable;
-        let ending = if is_long && is_unreachable { "; tried again every 60 s from now on" } else { "" };
+        let is_unserved =
+            matches!(why.reason(), WaitReason::ProviderUnreachable | WaitReason::ProviderLoading);
+        let ending = if is_long && is_unserved { "; tried again every 60 s from now on" } else { "" };
         is_news.then_some(ending)
     }
 
@@ -205,6 +208,7 @@ fn is_of_an_attempt(reason: WaitReason) -> bool {
             | WaitReason::ProviderPause
             | WaitReason::ProviderDown
             | WaitReason::ProviderUnreachable
+            | WaitReason::ProviderLoading
     )
 }
 
@@ -281,6 +285,7 @@ mod tests {
     fn a_table_has_a_few_words_and_the_seconds() {
         for (reason, words) in [
             (WaitReason::ProviderUnreachable, Some("unreachable, 12 s")),
+            (WaitReason::ProviderLoading, Some("loading, 12 s")),
             (WaitReason::ProviderPause, Some("provider's pause, 12 s")),
             (WaitReason::Retry, Some("failed once, 12 s")),
             (WaitReason::Paused, Some("paused")),

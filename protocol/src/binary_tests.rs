@@ -89,6 +89,7 @@ fn golden() -> String {
         WaitReason::ProviderPause,
         WaitReason::ProviderDown,
         WaitReason::ProviderUnreachable,
+        WaitReason::ProviderLoading,
         WaitReason::ProviderMissing,
         WaitReason::Turn,
         WaitReason::Unknown,

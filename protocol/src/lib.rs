@@ -63,6 +63,7 @@ mod task;
 mod timestamp;
 mod translate;
 mod video;
+mod wait_reason;
 
 pub use self::{
     assemble::{AssembleParams, AssembleTimeline, AssembledShot, AssembledSubtitles, AssembledTitle},
@@ -91,12 +92,11 @@ pub use self::{
         StoryStage,
     },
     storyboard::{StoryCharacter, StoryPlace, StoryboardChunk, StoryboardParams, StoryboardReport},
-    task::{
-        CacheMode, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView, WaitReason,
-    },
+    task::{CacheMode, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView},
     timestamp::Timestamp,
     translate::TranslateParams,
     video::VideoParams,
+    wait_reason::WaitReason,
 };
 
 /// The version of this specification, which `hello` answers. It grows only with an incompatible change.

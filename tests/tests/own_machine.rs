@@ -58,10 +58,13 @@ fn a_server_that_loads_is_waited_for_and_shown() {
         let message = task["error"]["message"].as_str().unwrap_or_default().to_owned();
         (task["state"] == "queued" && message.contains("reel is starting it")).then_some(())
     });
-    assert_eq!(connection.task(id)["wait_reason"], "provider_unreachable");
+    assert_eq!(connection.task(id)["wait_reason"], "provider_loading");
     assert_eq!(state_of(&mut connection), "starting");
-    let shown = machine.sandbox.reel(&["providers"]);
-    assert!(shown.expect_code(0).stdout.contains("reel is starting it"), "{shown:?}");
+    eventually("the list says that the server is being started", || {
+        let shown = machine.sandbox.reel(&["providers"]).expect_code(0).stdout.clone();
+        assert!(!shown.contains("cannot be reached"), "{shown}");
+        (shown.contains("loading, tried again in") && shown.contains("reel is starting it")).then_some(())
+    });
     fs::write(machine.path("loaded"), "").unwrap();
     assert_made(&mut connection, id);
     assert_eq!((machine.runs_of("starts"), state_of(&mut connection)), (1, json!("started")));
@@ -196,6 +199,40 @@ fn a_server_of_ones_own_that_answers_503_is_waited_for() {
     assert!(task["error"]["message"].as_str().unwrap().contains("loading model"), "{task}");
     server.load(false);
     assert_made(&mut connection, id);
+}
+
+#[test]
+fn a_server_that_only_loads_is_told_from_one_that_cannot_be_reached() {
+    let mut server = FakeSdcpp::start();
+    let address = server.address();
+    let sandbox = Sandbox::started_with(&server.config(""));
+    let mut connection = sandbox.connect();
+    let wait_until_shown = |reason: &str, words: &str| {
+        let mut connection = sandbox.connect();
+        eventually(&format!("the list and the task say {words}"), || {
+            let list = connection.ok("provider.list", json!({}));
+            let shown = sandbox.reel(&["providers"]).stdout;
+            let tasks = sandbox.reel(&["ls"]).stdout;
+            let is_shown = shown.contains(&format!("{words}, tried again in"));
+            (list["providers"][0]["wait_reason"] == reason
+                && is_shown
+                && (tasks.contains("loading,") || tasks.contains("unreachable,")))
+            .then_some(())
+        });
+    };
+    server.load(true);
+    let id = submit(&mut connection, "a boat");
+    wait_until_shown("provider_loading", "loading");
+    drop(server);
+    wait_until_shown("provider_unreachable", "cannot be reached");
+    server = FakeSdcpp::start_at(address);
+    server.load(true);
+    wait_until_shown("provider_loading", "loading");
+    assert_eq!(connection.task(id)["wait_reason"], "provider_loading");
+    server.load(false);
+    assert_made(&mut connection, id);
+    let listed = sandbox.reel(&["providers"]).stdout;
+    assert!(!listed.contains("loading") && !listed.contains("cannot be reached"), "{listed}");
 }
 
 #[test]

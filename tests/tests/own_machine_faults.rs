@@ -107,7 +107,7 @@ fn two_providers_with_the_same_start_command_share_one_server() {
     let ids = ["machine", "twin"].map(|provider| connection.submit_as(picture(provider)));
     for id in ids {
         eventually("the task waits for the server", || {
-            (connection.task(id)["wait_reason"] == "provider_unreachable").then_some(())
+            (connection.task(id)["wait_reason"] == "provider_loading").then_some(())
         });
     }
     fs::write(machine.path("loaded"), "").unwrap();

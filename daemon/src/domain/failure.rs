@@ -12,6 +12,8 @@ pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 pub enum Class {
     /// No connection could be made, so the request was not sent and nothing was done. It may work later.
     Unreached,
+    /// The server is being started, or answers that it cannot work yet, as while it loads its model. Nothing was done.
+    Loading,
     /// The status says that it may work later. The field is the least wait that the provider asked for, if any.
     Transient(Option<Duration>),
     /// The provider refused the request because of a rate limit. The field is the wait that it asked for, if any.
@@ -38,7 +40,7 @@ impl Class {
     /// Returns the stable code of the task's error.
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::Unreached | Self::Transient(_) => ErrorCode::ProviderUnavailable,
+            Self::Unreached | Self::Loading | Self::Transient(_) => ErrorCode::ProviderUnavailable,
             Self::RateLimited(_) => ErrorCode::RateLimited,
             Self::Quota | Self::QuotaWindow(_) => ErrorCode::QuotaExceeded,
             Self::Auth => ErrorCode::ProviderAuth,
@@ -52,7 +54,7 @@ impl Class {
     /// Returns whether the same request may be sent again without a person's decision.
     pub const fn again(self, is_paid: bool) -> Again {
         match self {
-            Self::Unreached => Again::WhenReached,
+            Self::Unreached | Self::Loading => Again::WhenReached,
             Self::Transient(wait) => Again::Later(wait),
             Self::RateLimited(wait) => Again::WhenAllowed(wait),
             Self::Ambiguous if is_paid => Again::OutcomeUnknown,
@@ -66,6 +68,7 @@ impl Class {
         matches!(
             self,
             Self::Unreached
+                | Self::Loading
                 | Self::Transient(_)
                 | Self::RateLimited(_)
                 | Self::QuotaWindow(_)
@@ -84,7 +87,7 @@ pub enum Again {
     Later(Option<Duration>),
     /// Another attempt when the provider allows it, after the wait that it asked for, if any. Nothing was done, so the failed attempt does not count.
     WhenAllowed(Option<Duration>),
-    /// Another attempt when the provider can be reached again. The request was not sent, so the failed attempt does not count, however often this
+    /// Another attempt when the provider can be reached again, or has loaded its model. Nothing was done, so the failed attempt does not count, however often this
     /// happens.
     WhenReached,
     /// It is unknown whether the work was done and charged. A person decides.
@@ -149,6 +152,7 @@ mod tests {
         let minute = Some(Duration::from_mins(1));
         for is_paid in [false, true] {
             assert_eq!(Class::Unreached.again(is_paid), Again::WhenReached);
+            assert_eq!(Class::Loading.again(is_paid), Again::WhenReached);
             assert_eq!(Class::Transient(minute).again(is_paid), Again::Later(minute));
             assert_eq!(Class::RateLimited(minute).again(is_paid), Again::WhenAllowed(minute));
             for class in [

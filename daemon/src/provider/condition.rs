@@ -101,6 +101,7 @@ fn after_call(former: Option<&TaskError>, ended: &Result<Generated, GenerateErro
     };
     match class {
         Class::Unreached
+        | Class::Loading
         | Class::Transient(_)
         | Class::Auth
         | Class::Quota

@@ -56,6 +56,8 @@ pub enum WhyNot {
     Circuit(Instant),
     /// No connection can be made. The next try is allowed at this time.
     Unreachable(Instant),
+    /// The server is being started, or loads its model. The next try is allowed at this time.
+    Loading(Instant),
 }
 
 impl WhyNot {
@@ -67,6 +69,7 @@ impl WhyNot {
             Self::Paused(_) => WaitReason::ProviderPause,
             Self::Circuit(_) => WaitReason::ProviderDown,
             Self::Unreachable(_) => WaitReason::ProviderUnreachable,
+            Self::Loading(_) => WaitReason::ProviderLoading,
         }
     }
 
@@ -74,9 +77,11 @@ impl WhyNot {
     pub const fn until(self) -> Option<Instant> {
         match self {
             Self::Busy => None,
-            Self::Rate(until) | Self::Paused(until) | Self::Circuit(until) | Self::Unreachable(until) => {
-                Some(until)
-            }
+            Self::Rate(until)
+            | Self::Paused(until)
+            | Self::Circuit(until)
+            | Self::Unreachable(until)
+            | Self::Loading(until) => Some(until),
         }
     }
 }
@@ -92,14 +97,24 @@ pub enum Verdict {
     Limited(Option<Duration>),
     /// No connection could be made, so the request was not sent.
     Unreached,
+    /// The server is being started, or loads its model, so nothing was done.
+    Loading,
     /// The outcome is ambiguous, and says nothing about the provider.
     Unclear,
+}
+
+impl Verdict {
+    /// Whether the attempt did nothing because no server worked, so that one attempt at a time finds out when it does.
+    pub const fn is_unserved(self) -> bool {
+        matches!(self, Self::Unreached | Self::Loading)
+    }
 }
 
 impl From<Class> for Verdict {
     fn from(class: Class) -> Self {
         match class {
             Class::Unreached => Self::Unreached,
+            Class::Loading => Self::Loading,
             Class::Transient(_) => Self::Failed,
             Class::RateLimited(wait) => Self::Limited(wait),
             Class::Ambiguous => Self::Unclear,
@@ -135,10 +150,12 @@ pub struct Gate {
     last_of_former: u64,
     /// Times at which requests were sent, oldest first. At most `requests_per_minute` are kept, and none if there is no such limit.
     sent: VecDeque<Instant>,
-    /// Failed connections in a row.
+    /// Failed connections in a row, and answers of a server that it loads its model.
     unreached: u32,
-    /// When the next connection may be tried; None while the provider can be reached.
+    /// When the next attempt may be made; None while the provider can be reached and has loaded its model.
     unreached_until: Option<Instant>,
+    /// Whether the last of these failures was that the server is being started or loads its model.
+    is_loading: bool,
     /// The pauses and circuits of the models for which an attempt has been judged.
     models: BTreeMap<Model, ModelGate>,
     /// Whether no attempt may begin because the server is being stopped.
@@ -156,6 +173,7 @@ impl Gate {
             sent: VecDeque::new(),
             unreached: 0,
             unreached_until: None,
+            is_loading: false,
             models: BTreeMap::new(),
             is_server_stopping: false,
         }
@@ -189,6 +207,11 @@ impl Gate {
         (self.unreached, self.unreached_until) = (0, None);
     }
 
+    /// Whether the server was being started or loaded its model when it was last tried.
+    pub const fn is_loading(&self) -> bool {
+        self.is_loading && self.unreached_until.is_some()
+    }
+
     /// Returns the number of permits in use.
     pub fn running(&self) -> u32 {
         self.in_flight.values().filter(|attempt| !attempt.is_answered).count() as u32
@@ -205,6 +228,7 @@ impl Gate {
     /// Like [`Gate::why_not`], but ignores whether a permit is free.
     pub fn why_not_ignoring_permits(&self, model: &Model, now: Instant) -> Option<WhyNot> {
         match self.unreached_until {
+            Some(until) if until > now && self.is_loading => return Some(WhyNot::Loading(until)),
             Some(until) if until > now => return Some(WhyNot::Unreachable(until)),
             // One attempt probes whether the provider can be reached again. The others wait for it.
             Some(until) if self.in_flight.values().any(|attempt| attempt.began >= until) => {
@@ -287,9 +311,9 @@ impl Gate {
         };
         let began = attempt.began;
         let is_late = self.unreached_until.is_some_and(|until| began < until);
-        if verdict == Verdict::Unreached {
+        if verdict.is_unserved() {
             let left = attempt.left.take();
-            // The request never arrived, so the provider does not count it.
+            // The request never arrived or did nothing, so the provider does not count it.
             if let Some(place) = self.sent.iter().rposition(|at| Some(*at) == left) {
                 self.sent.remove(place);
             }
@@ -297,6 +321,7 @@ impl Gate {
                 let wait = doubled(FIRST_UNREACHED, self.unreached, LONGEST_UNREACHED);
                 self.unreached_until = Some(now + wait);
                 self.unreached += 1;
+                self.is_loading = verdict == Verdict::Loading;
             }
             return;
         }

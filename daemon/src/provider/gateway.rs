@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use actix::{Actor, AsyncContext as _, Context, Handler, ResponseFuture, SpawnHandle};
 use futures_util::future::join_all;
 use reel_protocol::{
-    ErrorCode,
+    ErrorCode, WaitReason,
     methods::{MemoryLevel, ProviderCheckResult, ProviderInfo},
 };
 use tokio::task::JoinError;
@@ -153,10 +153,13 @@ impl Handler<GetProviders> for ProviderGateway {
             let (running, max_concurrent) = self.permits.usage(name);
             let model = instance.profile.model.as_deref().map(Arc::from);
             let why_not = self.permits.why_not(&Target { provider: name.into(), model });
+            let reason = why_not.map(WhyNot::reason);
+            // A server that loads is busy for a moment while one call tries it again.
+            let is_probed = reason == Some(WaitReason::Provider) && self.permits.is_loading(name);
             ProviderInfo {
                 running,
                 max_concurrent,
-                wait_reason: why_not.map(WhyNot::reason),
+                wait_reason: if is_probed { Some(WaitReason::ProviderLoading) } else { reason },
                 waits_until: why_not.and_then(WhyNot::until).map(wall_time),
                 machine: self.machines.info(name),
                 ..instance.info()

@@ -67,6 +67,11 @@ impl Permits {
         self.gates().get(&target.provider)?.why_not(&target.model, Instant::now())
     }
 
+    /// Whether the provider's server was being started or loaded its model when it was last tried.
+    pub fn is_loading(&self, provider: &str) -> bool {
+        self.gates().get(provider).is_some_and(Gate::is_loading)
+    }
+
     /// Whether a task should go to another provider that is able to run it: the circuit is open, or the provider cannot be reached for several
     /// seconds.
     pub fn is_down(&self, target: &Target) -> bool {

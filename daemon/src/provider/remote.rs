@@ -171,7 +171,7 @@ impl RemoteProvider {
             self.equipment.machines.reached(&self.config.name);
         }
         // Any other failure before the request left says nothing about the provider.
-        if let Some(permit) = permit.filter(|_| has_left.get() || verdict == Verdict::Unreached) {
+        if let Some(permit) = permit.filter(|_| has_left.get() || verdict.is_unserved()) {
             permit.judge(verdict);
         }
         asked.map_err(GenerateError::Failed)

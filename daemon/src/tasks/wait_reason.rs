@@ -59,9 +59,11 @@ fn queued_reason(conditions: StartConditions, task: TaskConditions) -> WaitReaso
     match (conditions.reason(), task) {
         (_, TaskConditions { is_follower: true, .. }) => WaitReason::EqualRequest,
         (_, TaskConditions { is_provider_missing: true, .. }) => WaitReason::ProviderMissing,
-        // An unreachable provider is also the reason for the delay of its next attempt, so it comes before `Retry`.
-        (_, TaskConditions { closed: Some(Closed { reason: WaitReason::ProviderUnreachable, .. }), .. }) => {
-            WaitReason::ProviderUnreachable
+        // A provider that cannot be reached or that loads is also the reason for the delay of its next attempt, so it comes before `Retry`.
+        (_, TaskConditions { closed: Some(Closed { reason, .. }), .. })
+            if matches!(reason, WaitReason::ProviderUnreachable | WaitReason::ProviderLoading) =>
+        {
+            reason
         }
         (_, TaskConditions { is_delayed: true, .. }) => WaitReason::Retry,
         (Some(reason), _) => reason,

@@ -76,6 +76,10 @@ fn standing(provider: &ProviderInfo, now: Timestamp) -> String {
     let is_probed = provider.wait_reason == Some(WaitReason::Provider) && error(provider).is_some();
     let is_start_failed = provider.machine.as_ref().is_some_and(|machine| machine.state == "start_failed");
     let standing = match of_gate {
+        // The wait for a server that was being started is over.
+        _ if is_start_failed && provider.wait_reason == Some(WaitReason::ProviderLoading) => {
+            "cannot be reached".to_owned()
+        }
         Some(words) if !is_key && !is_probed => words,
         _ if is_start_failed && !is_key => "cannot be reached".to_owned(),
         _ => of_condition(provider.condition.as_ref(), provider.address.is_some()),
@@ -159,6 +163,7 @@ mod tests {
         for (error, wait_reason, expected) in [
             (None, None, "ready"),
             (None, unreachable, "cannot be reached"),
+            (Some((ErrorCode::ProviderUnavailable, Some(503))), Some(WaitReason::ProviderLoading), "loading"),
             (None, Some(WaitReason::Provider), "busy"),
             (Some((ErrorCode::KeyMissing, None)), None, "no key"),
             (Some((ErrorCode::KeyMissing, None)), unreachable, "no key"),

@@ -55,7 +55,7 @@ impl ComfyProvider {
             prepared = self.prepare(call) => prepared,
         };
         let (model, names) = prepared.map_err(|failure| match failure.class {
-            Class::Unreached => Self::judged(call, failure),
+            Class::Unreached | Class::Loading => Self::judged(call, failure),
             // Any other failure before the workflow is sent says nothing about the server.
             _ => GenerateError::Failed(failure),
         })?;

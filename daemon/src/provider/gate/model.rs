@@ -61,7 +61,7 @@ impl ModelGate {
         let is_before = |until: Option<Instant>| until.is_some_and(|until| began < until);
         let (is_paused, is_open) = (is_before(self.paused_until), is_before(self.open_until));
         match verdict {
-            Verdict::Unclear | Verdict::Unreached => {}
+            Verdict::Unclear | Verdict::Unreached | Verdict::Loading => {}
             Verdict::Answered => {
                 (self.failures, self.openings, self.limited, self.open_until) = (0, 0, 0, None);
             }

@@ -257,6 +257,23 @@ fn a_provider_that_is_not_reached_is_tried_by_one_attempt_at_a_time_up_to_a_minu
 }
 
 #[test]
+fn a_server_that_loads_is_told_from_one_that_cannot_be_reached() {
+    let mut now = Instant::now();
+    let mut gate = gate(9, None);
+    for (verdict, reason) in [
+        (Verdict::Unreached, Some(WaitReason::ProviderUnreachable)),
+        (Verdict::Loading, Some(WaitReason::ProviderLoading)),
+        (Verdict::Unreached, Some(WaitReason::ProviderUnreachable)),
+        (Verdict::Answered, None),
+    ] {
+        attempt(&mut gate, verdict, now);
+        let why_not = gate.why_not(&None, now);
+        assert_eq!(why_not.map(WhyNot::reason), reason, "{verdict:?}");
+        now = why_not.and_then(WhyNot::until).unwrap_or(now);
+    }
+}
+
+#[test]
 fn an_attempt_that_hangs_since_before_keeps_nobody_from_finding_out() {
     let now = Instant::now();
     let mut gate = gate(9, None);
@@ -342,6 +359,7 @@ fn only_a_failure_to_serve_speaks_against_a_provider() {
     let minute = Some(Duration::from_mins(1));
     for (class, verdict) in [
         (Class::Unreached, Verdict::Unreached),
+        (Class::Loading, Verdict::Loading),
         (Class::Transient(minute), Verdict::Failed),
         (Class::RateLimited(minute), Verdict::Limited(minute)),
         (Class::Ambiguous, Verdict::Unclear),

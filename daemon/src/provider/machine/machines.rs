@@ -159,6 +159,13 @@ impl Machines {
         }
     }
 
+    /// Whether the server is being started, by this daemon or by an earlier one, and is waited for.
+    pub fn is_starting(&self, name: &str) -> bool {
+        let table = self.table();
+        let state = table.machine(name).map(|(_, machine)| &machine.state);
+        matches!(state, Some(State::Starting(_) | State::Restored(_)))
+    }
+
     /// Returns what is known about a server that was started and does not answer. None if tasks wait for the server.
     pub fn silent(&self, name: &str) -> Option<Silent> {
         let table = self.table();

@@ -60,6 +60,8 @@ impl RemoteProvider {
                     let code = ErrorCode::ProviderUnavailable;
                     return Failure::with_code(Class::Unknown, code, message, silent.hint);
                 }
+                let is_starting = machines.is_starting(&self.config.name);
+                let class = if is_starting { Class::Loading } else { Class::Unreached };
                 let start = machines.remedy(&self.config.name).map(|what| format!("; {what}"));
                 let message = format!(
                     "{} at {} cannot be reached: {reason}{}",
@@ -67,11 +69,15 @@ impl RemoteProvider {
                     self.host(),
                     start.unwrap_or_default()
                 );
-                let hint = format!(
-                    "is it running? reel providers check {} asks it; the task waits until it can be reached",
-                    self.config.name
-                );
-                Failure::new(Class::Unreached, message, remedy.unwrap_or(hint))
+                let name = &self.config.name;
+                let hint = if is_starting {
+                    format!("the task waits until it can be reached; reel providers shows {name}")
+                } else {
+                    format!(
+                        "is it running? reel providers check {name} asks it; the task waits until it can be reached"
+                    )
+                };
+                Failure::new(class, message, remedy.filter(|_| !is_starting).unwrap_or(hint))
             }
         }
     }
@@ -133,7 +139,7 @@ impl RemoteProvider {
                 format!("{}; or the model does not exist there", self.wrong_address())
             }
             Class::Invalid => "change the request, or the provider's model".to_owned(),
-            Class::Unreached | Class::Transient(_) | Class::RateLimited(_) => {
+            Class::Unreached | Class::Loading | Class::Transient(_) | Class::RateLimited(_) => {
                 format!("it is tried again; reel providers shows {name}")
             }
             Class::Ambiguous => return self.lost_behind(&message).status(status.as_u16()),
@@ -176,7 +182,7 @@ impl RemoteProvider {
         let message = format!("{name} does not work yet: {status_words}");
         let hint =
             format!("it is waited for, for up to {seconds} s (http.loading_s); reel providers shows {name}");
-        Some(Failure::new(Class::Unreached, message, hint))
+        Some(Failure::new(Class::Loading, message, hint))
     }
 
     /// Whether a server of the user's own answers that it could not load its model.
