@@ -94,7 +94,7 @@ const OWN_HEADINGS: [(&str, &[Headed]); 2] = [
                     "transition",
                 ],
             ),
-            ("The storyboard", &["split", "theme", "shots", "resplit"]),
+            ("The storyboard", &["split", "theme", "shots", "resplit", "english_prompts"]),
             ("Shots to choose or make again", &["clips", "takes", "take", "only", "redo"]),
             ("How far the run goes, and what it costs", &["until", "review", "dry_run", "budget"]),
             ("Missing shots and existing files", &["allow_missing", "force"]),

@@ -6,7 +6,9 @@ use super::file::ProjectFile;
 
 /// A field of one shot, with its new value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShotSetting {
+pub enum ShotSetting<'a> {
+    /// The prompt of the picture.
+    Picture(&'a str),
     /// Whether a video is generated from the picture.
     Clip(bool),
     /// The number of the picture among those of the same prompt.
@@ -16,10 +18,16 @@ pub enum ShotSetting {
 impl ProjectFile {
     /// Changes a field of the shot with this id. Returns whether the file has changed: it has not if there is no such shot, or if the field had this
     /// value before. A field with its default value is removed, unless it has a comment.
-    pub fn set_shot(&mut self, id: &str, setting: ShotSetting) -> bool {
+    pub fn set_shot(&mut self, id: &str, setting: ShotSetting<'_>) -> bool {
         let Some(index) = self.project.shots.iter().position(|shot| shot.id == id) else { return false };
         let Some(shot) = self.project.shots.get_mut(index) else { return false };
         let (key, new, is_default) = match setting {
+            ShotSetting::Picture(picture) => {
+                if std::mem::replace(&mut shot.picture, picture.to_owned()) == picture {
+                    return false;
+                }
+                ("picture", Value::from(picture), picture.is_empty())
+            }
             ShotSetting::Clip(clip) => {
                 if std::mem::replace(&mut shot.clip, clip) == clip {
                     return false;

@@ -104,6 +104,9 @@ pub struct Args {
     /// Split the changed story again; shots that are found again keep their ids and your edits.
     #[arg(long)]
     pub resplit: bool,
+    /// Have a provider of texts translate the prompts of the pictures into English, in the project file.
+    #[arg(long)]
+    pub english_prompts: bool,
     /// Stop after the storyboard, and again after the pictures, with a page that shows them.
     #[arg(long, conflicts_with_all = ["until", "dry_run", "only"])]
     pub review: bool,

@@ -19,6 +19,7 @@ mod describe;
 mod direct;
 mod downgrades;
 mod dry_run;
+mod english_prompts;
 mod film;
 mod finish;
 mod gone;
@@ -66,21 +67,9 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     let output = context.output;
     let paths = StoryPaths::of(&args.story, args.output.as_deref())?;
     let (mut state, damage) = State::load(&paths.state)?;
-    let mut storyboard_price = Summary::default();
-    let directed = match direct::direct(context, &args, &paths).await? {
-        Directed::ByModel { project, cost_usd } => {
-            state.storyboard_usd = cost_usd;
-            Some(*project)
-        }
-        Directed::ByRule => None,
-        Directed::Planned(price) => {
-            storyboard_price = price;
-            None
-        }
-        Directed::Nothing => return Ok(Exit::Done),
+    let Some((storyboard, storyboard_price)) = storyboard(context, &args, &paths, &mut state).await? else {
+        return Ok(Exit::Done);
     };
-    let mut storyboard = Storyboard::open(&args, &paths, &state, directed)?;
-    describe::describe(context, &args, &mut storyboard, &mut state, &mut storyboard_price).await?;
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
     takes::check(&args, &storyboard.project, &paths)?;
@@ -126,11 +115,41 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
         return show(output, &storyboard, &paths, &state, is_written);
     }
     deliver::check_copies(&paths)?;
+    if until != Some(Stage::Voices) {
+        english_prompts::suggest(context, &storyboard.project).await?;
+    }
     let work = Work { args: &args, paths: &paths, storyboard: &storyboard, until };
     if !args.takes.is_empty() {
         return takes::make(context, &work, &mut state).await;
     }
     film::make(context, &work, &mut state).await
+}
+
+/// Returns the storyboard, with all changes that the options make, and in a dry run the price of what a model would do for it. None if a dry run has no
+/// story yet. Writes nothing.
+async fn storyboard(
+    context: &Context,
+    args: &Args,
+    paths: &StoryPaths,
+    state: &mut State,
+) -> Result<Option<(Storyboard, Summary)>, Failure> {
+    let mut price = Summary::default();
+    let directed = match direct::direct(context, args, paths).await? {
+        Directed::ByModel { project, cost_usd } => {
+            state.storyboard_usd = cost_usd;
+            Some(*project)
+        }
+        Directed::ByRule => None,
+        Directed::Planned(planned) => {
+            price = planned;
+            None
+        }
+        Directed::Nothing => return Ok(None),
+    };
+    let mut storyboard = Storyboard::open(args, paths, state, directed)?;
+    describe::describe(context, args, &mut storyboard, state, &mut price).await?;
+    english_prompts::translate(context, args, &mut storyboard, state, &mut price).await?;
+    Ok(Some((storyboard, price)))
 }
 
 /// Returns the last stage. With `--review` it is the first one that was not reviewed yet. After a change of the project file, the pictures are

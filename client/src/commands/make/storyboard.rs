@@ -5,7 +5,9 @@ use std::path::Path;
 use reel_protocol::Digest;
 use reel_story::{
     SplitScene, SplitShot, SplitStory, StoryError,
-    project::{Project, ProjectFile, Resplit, Setting, SettingChange, StoryFile, Video, new_file},
+    project::{
+        Project, ProjectFile, Resplit, Setting, SettingChange, ShotSetting, StoryFile, Video, new_file,
+    },
     split_bytes,
 };
 
@@ -176,6 +178,18 @@ impl Storyboard {
         }
         (self.text, self.project) = (text, project);
         Some(now)
+    }
+
+    /// Sets the prompts of the pictures of these shots. Returns how many have changed.
+    pub fn set_pictures(&mut self, prompts: &[(String, String)]) -> usize {
+        let Ok(mut file) = ProjectFile::parse(&self.text) else { return 0 };
+        let changed = prompts
+            .iter()
+            .filter(|(id, prompt)| !prompt.is_empty() && file.set_shot(id, ShotSetting::Picture(prompt)))
+            .count();
+        self.text = file.to_string();
+        self.project = file.project().clone();
+        changed
     }
 
     /// Whether the project file must still be written.
