@@ -119,10 +119,7 @@ impl Failure {
                     let mut failure =
                         Self::new(exit::of_task_error(code), code, format!("task {id} failed: {message}"));
                     failure.error.hint = match hint {
-                        Some(hint) if code == ErrorCode::ProviderAuth.name() => {
-                            Some(format!("{hint}: change it (reel config edit), then reel retry {id}"))
-                        }
-                        Some(hint) => Some(hint.clone()),
+                        Some(hint) => Some(with_id(hint, id)),
                         None => retryable.then(|| format!("reel retry {id} queues it again")),
                     };
                     failure
@@ -161,6 +158,16 @@ impl Failure {
             ),
         }
     }
+}
+
+/// Adds the task's id to the command `reel retry` of a hint, so that it can be copied. The daemon's hints name no id, as several tasks may share one.
+fn with_id(hint: &str, id: TaskId) -> String {
+    let mut parts = hint.split("reel retry");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, rest| {
+        let has_id = rest.trim_start().starts_with(|c: char| c.is_ascii_digit());
+        if has_id { format!("{text}reel retry{rest}") } else { format!("{text}reel retry {id}{rest}") }
+    })
 }
 
 /// Returns the hint for a daemon whose process is suspended. `verb` is the subcommand of `reel daemon` that the user wanted.

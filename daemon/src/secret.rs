@@ -116,6 +116,16 @@ pub enum SecretError {
 }
 
 impl SecretSource {
+    /// Describes where the key is, for a person.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Env(name) => format!("the environment variable {name}"),
+            Self::File(path) => path.display().to_string(),
+            Self::Credential(name) => format!("the credential {name}"),
+            Self::Plain(_) => "the configuration".to_owned(),
+        }
+    }
+
     /// Reads the key. A file is read each time, on a blocking thread, so that a changed key is used from the next call on.
     pub async fn load(&self) -> Result<Secret, SecretError> {
         match self {

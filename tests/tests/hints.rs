@@ -93,7 +93,7 @@ fn a_refusal_names_the_command_to_run_next() {
     let sandbox = studio(&provider, "");
     provider.always(Fault::Unauthorized);
     let failed = sandbox.reel(&["generate", "a cat", "-s", "64x64"]);
-    let way = "change it (reel config edit), then reel retry 1\n";
+    let way = "reel providers key studio stores another one; then reel retry 1\n";
     assert!(failed.stderr.contains(way), "{}", failed.stderr);
     provider.always(Fault::Good);
     let file = sandbox.root().join("cat.png").display().to_string();

@@ -38,7 +38,7 @@ fn a_key_is_called_valid_only_if_the_provider_has_checked_it() {
     assert_eq!(provider.calls(), 0, "it cost nothing");
     provider.require_key(Some("another"));
     let (is_usable, detail) = check(&sandbox);
-    assert!(!is_usable && detail.contains("api_key"), "{detail}");
+    assert!(!is_usable && detail.contains("reel providers key studio"), "{detail}");
 
     let (_server, sandbox) = answering(|_| response("200 OK", &[], b"{\"data\":[{\"id\":\"x\"}]}"));
     let (is_usable, detail) = check(&sandbox);

@@ -10,10 +10,15 @@ use crate::{context::Context, exit::Exit, failure::Failure, table};
 
 mod add;
 mod dry_run;
+mod first;
+mod key;
+mod key_file;
 mod list;
 mod preset;
 mod questions;
+mod remove;
 mod section;
+mod trial;
 
 /// The action; without one, the providers are listed.
 #[derive(Debug, clap::Args)]
@@ -48,7 +53,9 @@ enum Action {
     /// Add a provider to the configuration; on a terminal, ask for missing values.
     Add(Box<add::Args>),
     /// Remove a provider from the configuration.
-    Remove(add::RemoveArgs),
+    Remove(remove::Args),
+    /// Store the API key of a provider, or say where it is; then check the provider.
+    Key(key::Args),
 }
 
 #[derive(Serialize)]
@@ -72,7 +79,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         Some(Action::Voices { name }) => list_voices(context, name).await,
         Some(Action::DryRun(args)) => dry_run::run(context, args).await,
         Some(Action::Add(args)) => add::add(context, *args).await,
-        Some(Action::Remove(args)) => add::remove(context, args).await,
+        Some(Action::Key(args)) => key::run(context, args).await,
+        Some(Action::Remove(args)) => remove::remove(context, args).await,
     }
 }
 

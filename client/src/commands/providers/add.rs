@@ -1,27 +1,25 @@
-//! `reel providers add` and `remove`: edits the provider's section of the configuration file and reloads it. After an add, the provider is checked.
+//! `reel providers add`: writes the provider's section of the configuration file, has the daemon reload it, and checks the provider.
 
 use std::{
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
 };
 
-use reel_protocol::methods::{
-    DaemonReload, DaemonStatus, Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult,
-};
+use reel_protocol::methods::ProviderCheckResult;
 use serde::Serialize;
 
 use super::{
+    first,
+    key_file::{self, NewKey, absolute, key_path, read_key},
     preset::{self, PRESETS},
     questions,
     section::{self, KeySource, ModelChoice, NewSection},
+    trial::{concerns, try_out},
 };
-use crate::{config_file, context::Context, exit::Exit, failure::Failure, save, table};
+use crate::{config_file, context::Context, exit::Exit, failure::Failure, table};
 
 /// Services that `--model SERVICE=MODEL` accepts.
 const SERVICES: [&str; 4] = ["image", "text", "voice", "video"];
-
-/// Largest key that is read from stdin, in bytes.
-const MAX_KEY_BYTES: u64 = 16 * 1024;
 
 const EXAMPLES: &str = "Examples:
   reel providers add
@@ -80,14 +78,6 @@ pub struct Args {
     pub force: bool,
 }
 
-/// The provider to remove.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: reel providers remove studio")]
-pub struct RemoveArgs {
-    /// The provider's name.
-    pub name: String,
-}
-
 #[derive(Serialize)]
 struct Document<'a> {
     path: &'a Path,
@@ -123,11 +113,17 @@ pub async fn add(context: &Context, args: Args) -> Result<Exit, Failure> {
     if let Some(file) = &key_file {
         section.api_key = Some(KeySource::File(file.to_string_lossy().into_owned()));
     }
+    let former_key = key_file::named_in(&path, &name)?;
+    let before = first::in_use_if_running(context, &path).await;
     let written = write(&path, &name, &section, args.force, key.0.as_deref().zip(key_file.as_deref()));
     for warning in written?.iter().filter(|warning| concerns(warning, &name)) {
         context.output.warn(warning);
     }
     context.output.line(&format!("added [providers.{name}] to {}", table::path(&path)))?;
+    let is_key_kept = former_key.is_none() || key_file::named_in(&path, &name)? == former_key;
+    if let Some(file) = former_key.filter(|_| !is_key_kept) {
+        key_file::remove_if_unused(context.output, &path, &name, &file)?;
+    }
     let checked = try_out(context, &path, &name).await?;
     let (is_usable, detail) = match checked {
         Some(ProviderCheckResult { is_usable, detail, .. }) => {
@@ -137,42 +133,14 @@ pub async fn add(context: &Context, args: Args) -> Result<Exit, Failure> {
         }
         None => (None, None),
     };
-    context.output.document(&Document { path: &path, name: &name, is_usable, detail })?;
-    Ok(if is_usable == Some(false) { Exit::WorkFailed } else { Exit::Done })
-}
-
-/// Removes a provider.
-pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure> {
-    let (path, name) = (context.locations().config.clone(), args.name);
-    let missing = || {
-        let message = format!("{} has no provider {name:?}", table::path(&path));
-        Failure::new(Exit::NoInput, "unknown_provider", message).hint("reel providers lists them")
-    };
-    if !path.exists() {
-        return Err(missing());
-    }
-    for warning in
-        config_file::edit(
-            &path,
-            |document| {
-                if section::remove(document, &name) { Ok(()) } else { Err(missing()) }
-            },
-        )?
-    {
-        context.output.warn(&warning);
-    }
-    context.output.line(&format!("removed [providers.{name}] from {}", table::path(&path)))?;
-    if let Ok(client) = context.running().await {
-        client.call::<DaemonReload>(&Empty {}).await?;
-        let status = client.call::<DaemonStatus>(&Empty {}).await?;
-        let waiting = status.missing_providers.get(&name).copied().unwrap_or(0);
-        if waiting > 0 {
-            let (tasks, wait) = if waiting == 1 { ("task", "waits") } else { ("tasks", "wait") };
-            context.output.note(&format!("{waiting} {tasks} {wait} for it until it is back: reel status"));
+    if is_usable.is_some() {
+        let after = first::in_use_if_running(context, &path).await;
+        for line in first::changes(&name, &before.unwrap_or_default(), &after.unwrap_or_default()) {
+            context.output.note(&line);
         }
     }
-    context.output.document(&Document { path: &path, name: &name, is_usable: None, detail: None })?;
-    Ok(Exit::Done)
+    context.output.document(&Document { path: &path, name: &name, is_usable, detail })?;
+    Ok(if is_usable == Some(false) { Exit::WorkFailed } else { Exit::Done })
 }
 
 /// Parses `MODEL` or `SERVICE=MODEL`.
@@ -238,38 +206,6 @@ fn section_of(args: &Args) -> Result<NewSection, Failure> {
     Ok(section)
 }
 
-/// Makes the path of a key file absolute, because the daemon has another working directory. A path that starts with `~` is kept.
-fn absolute(file: &Path) -> Result<String, Failure> {
-    if file.starts_with("~") {
-        return Ok(file.to_string_lossy().into_owned());
-    }
-    let path = std::path::absolute(file).map_err(|error| Failure::io("cannot find the key file", &error))?;
-    path.into_os_string().into_string().map_err(|_| Failure::usage("the key file's path is not UTF-8"))
-}
-
-/// Returns the path of the file that a given key is stored in, in `keys` next to the configuration.
-fn key_path(config: &Path, name: &str) -> PathBuf {
-    let directory = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-    directory.with_file_name("keys").join(name)
-}
-
-/// Whether a warning about the configuration concerns the provider of this name, or no provider.
-fn concerns(warning: &str, name: &str) -> bool {
-    let Some(rest) = warning.strip_prefix("providers.") else { return true };
-    rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', ':', ' ']))
-}
-
-fn read_key() -> Result<String, Failure> {
-    let mut key = String::new();
-    let read = io::stdin().take(MAX_KEY_BYTES).read_to_string(&mut key);
-    read.map_err(|error| Failure::io("cannot read the key from stdin", &error))?;
-    let key = key.trim().to_owned();
-    if key.is_empty() {
-        return Err(Failure::new(Exit::BadData, "bad_data", "stdin holds no key"));
-    }
-    Ok(key)
-}
-
 /// Writes the key file, if any, and then the section that names it.
 fn write(
     path: &Path,
@@ -304,62 +240,6 @@ fn write(
         })?;
     }
     Ok(warnings)
-}
-
-/// A key in a temporary file that only the user can read, beside the file that it belongs in.
-struct NewKey<'a> {
-    temporary: tempfile::NamedTempFile,
-    file: &'a Path,
-    /// Whether the file exists and is replaced.
-    is_replacement: bool,
-}
-
-impl<'a> NewKey<'a> {
-    fn write(key: &str, file: &'a Path, may_replace: bool) -> Result<Self, Failure> {
-        let is_replacement = save::is_taken(file);
-        if is_replacement && !may_replace {
-            return Err(Failure::exists(file));
-        }
-        let directory = file.parent().unwrap_or(Path::new(""));
-        let cannot = |error: &io::Error| save::cannot_write(file, error);
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(directory).map_err(|error| cannot(&error))?;
-        // A temporary file is readable only by its user.
-        let mut temporary = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot(&error))?;
-        temporary.write_all(format!("{key}\n").as_bytes()).map_err(|error| cannot(&error))?;
-        Ok(Self { temporary, file, is_replacement })
-    }
-
-    /// Moves the key to its file, and returns the file's path.
-    fn place(self) -> Result<&'a Path, Failure> {
-        let existing = if self.is_replacement { save::Existing::Replace } else { save::Existing::Keep };
-        save::place(self.temporary, self.file, existing)?;
-        Ok(self.file)
-    }
-}
-
-/// Reloads the daemon's configuration and checks the provider. None if no daemon uses this file.
-async fn try_out(context: &Context, path: &Path, name: &str) -> Result<Option<ProviderCheckResult>, Failure> {
-    let session = match context.session().await {
-        Ok(session) => session,
-        Err(failure) if failure.error.code == "no_daemon" => {
-            context.output.note(&format!("no daemon runs: reel providers check {name}"));
-            return Ok(None);
-        }
-        Err(failure) => return Err(failure),
-    };
-    let status = session.call::<DaemonStatus>(&Empty {}).await?;
-    if Path::new(&status.config) != path {
-        context
-            .output
-            .warn(&format!("the running daemon uses another configuration file: {}", status.config));
-        return Ok(None);
-    }
-    session.call::<DaemonReload>(&Empty {}).await?;
-    Ok(Some(session.call::<ProviderCheck>(&ProviderCheckParams { name: name.to_owned() }).await?))
 }
 
 #[cfg(test)]

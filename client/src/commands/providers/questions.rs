@@ -61,11 +61,16 @@ fn key(output: Output, preset: Option<&preset::Preset>, args: &mut Args) -> Resu
         Some(name) => format!("Enter alone uses ${name}, which is not set here"),
         None => "Enter alone if there is none".to_owned(),
     };
-    output.ask(&format!("API key, not shown; {otherwise}: "));
+    typed_key(output, &format!("API key, not shown; {otherwise}: ")).map(GivenKey)
+}
+
+/// Reads a key from the terminal without showing it; None for an empty line.
+pub fn typed_key(output: Output, question: &str) -> Result<Option<String>, Failure> {
+    output.ask(question);
     let typed = console::Term::stderr().read_secure_line();
     let typed = typed.map_err(|error| Failure::io("cannot read the key", &error))?;
     let typed = typed.trim();
-    Ok(GivenKey((!typed.is_empty()).then(|| typed.to_owned())))
+    Ok((!typed.is_empty()).then(|| typed.to_owned()))
 }
 
 /// Reads a line from stdin; an empty one means the default.

@@ -93,6 +93,33 @@ pub fn has(document: &DocumentMut, name: &str) -> bool {
         .is_some_and(|providers| providers.contains_key(name))
 }
 
+/// Returns the path of the key file that a provider's section names; None if it names no file.
+pub fn key_file(document: &DocumentMut, name: &str) -> Option<String> {
+    file_of(document.get(PROVIDERS)?.get(name)?)
+}
+
+fn file_of(section: &Item) -> Option<String> {
+    section.get("api_key")?.get("file")?.as_str().map(str::to_owned)
+}
+
+/// Returns the names of the providers whose sections name this key file.
+pub fn users_of_key_file(document: &DocumentMut, file: &std::path::Path) -> Vec<String> {
+    let providers = document.get(PROVIDERS).and_then(Item::as_table_like);
+    let sections = providers.into_iter().flat_map(TableLike::iter);
+    sections
+        .filter(|(_, section)| file_of(section).is_some_and(|one| std::path::Path::new(&one) == file))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// Sets where a provider's key comes from. Returns false if there is no such provider.
+pub fn set_key(document: &mut DocumentMut, name: &str, source: &KeySource) -> bool {
+    let section = document.get_mut(PROVIDERS).and_then(|providers| providers.get_mut(name));
+    let Some(section) = section.and_then(Item::as_table_like_mut) else { return false };
+    section.insert("api_key", value(key_table(source)));
+    true
+}
+
 /// Replaces the section with this name, or appends the section to the file.
 pub fn put(document: &mut DocumentMut, name: &str, section: &NewSection) {
     let entries = section.entries();

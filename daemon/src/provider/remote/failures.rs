@@ -9,7 +9,7 @@ use crate::{
     domain::{Class, Failure},
     provider::{
         http::{BodyFault, SendError, Unreached},
-        key::load_key,
+        key::{load_key, refused_key},
         loading::has_failed,
         wire::Refusal,
     },
@@ -131,7 +131,7 @@ impl RemoteProvider {
         let name = &self.config.name;
         let message = format!("{} (status {})", shown(&message, key), status.as_u16());
         let hint = match class {
-            Class::Auth => format!("providers.{name}.api_key is wrong, or may not do this"),
+            Class::Auth => refused_key(name, self.remote.api_key.as_ref()),
             Class::Quota => format!("{name}'s account has nothing left: top it up, then reel retry"),
             Class::QuotaWindow(_) => format!("{name} accepts no more requests for now; reel retry later"),
             Class::Moderated => "change the prompt; asking the same again would be refused again".to_owned(),
