@@ -68,7 +68,7 @@ fn price(cost: Option<&Cost>, billing: Option<&str>) -> String {
     match cost {
         Some(cost) if cost.amount > 0.0 => tasks::cost(cost),
         Some(_) if billing == Some("free") => "free".to_owned(),
-        Some(_) => "for nothing".to_owned(),
+        Some(_) => "costs nothing".to_owned(),
         None => "for an unknown price: the provider has no price in the configuration".to_owned(),
     }
 }
@@ -121,29 +121,44 @@ impl Summary {
         total.is_estimate |= cost.is_estimate;
     }
 
-    /// Describes the whole summary, such as `12 tasks: 3 kept, 4 from the cache, 5 by studio; about 0.2 USD`.
+    /// Describes the whole summary, such as `12 tasks: 3 files exist already, 4 are in the cache, 5 to make by studio; cost: about 0.2 USD`.
     pub fn words(&self) -> String {
         let noun = if self.requests == 1 { "task" } else { "tasks" };
-        format!("{} {noun}: {} kept, {}", self.requests, self.kept, self.parts())
+        let kept = match self.kept {
+            0 => String::new(),
+            1 => "1 file exists already, ".to_owned(),
+            kept => format!("{kept} files exist already, "),
+        };
+        format!("{} {noun}: {kept}{}", self.requests, self.parts("to make by"))
     }
 
-    /// Describes the summary without its counts of all and of kept requests, such as `4 from the cache, 5 by studio; about 0.2 USD`.
-    pub fn parts(&self) -> String {
-        let mut parts = vec![format!("{} from the cache", self.cached)];
-        parts.extend(self.by_provider.iter().map(|(provider, count)| format!("{count} by {provider}")));
-        format!("{}; {}", parts.join(", "), price_words(self))
+    /// Describes the summary without its counts of all and of kept requests, such as `4 are in the cache, 5 to make by studio; cost: about 0.2 USD`.
+    /// `verb` stands between a count and the name of a provider.
+    pub fn parts(&self, verb: &str) -> String {
+        let mut parts = Vec::new();
+        match self.cached {
+            0 => {}
+            1 => parts.push("1 is in the cache".to_owned()),
+            cached => parts.push(format!("{cached} are in the cache")),
+        }
+        parts.extend(self.by_provider.iter().map(|(provider, count)| format!("{count} {verb} {provider}")));
+        if self.by_provider.is_empty() {
+            parts.push("nothing to make".to_owned());
+        }
+        format!("{}; cost: {}", parts.join(", "), price_words(self))
     }
 }
 
-/// Describes the cost, such as `about 0.2 USD and 3 for an unknown price`.
+/// Describes the cost, such as `about 0.2 USD, and 3 have an unknown price`.
 pub fn price_words(summary: &Summary) -> String {
     match (&summary.cost, summary.unknown_cost) {
         (Some(cost), 0) if cost.amount > 0.0 => tasks::cost(cost),
         (Some(cost), unknown) if unknown > 0 => {
-            format!("{} and {unknown} for an unknown price", tasks::cost(cost))
+            let have = if unknown == 1 { "has" } else { "have" };
+            format!("{}, and {unknown} {have} an unknown price", tasks::cost(cost))
         }
-        (_, 0) => "for nothing".to_owned(),
-        _ => "for an unknown price".to_owned(),
+        (_, 0) => "nothing".to_owned(),
+        _ => "unknown, because a provider has no price in the configuration".to_owned(),
     }
 }
 
@@ -166,14 +181,21 @@ mod tests {
     #[test]
     fn a_summary_adds_up_exactly_and_says_what_it_does_not_know() {
         let mut summary = Summary::default();
-        assert_eq!(summary.words(), "0 tasks: 0 kept, 0 from the cache; for nothing");
+        assert_eq!(summary.words(), "0 tasks: nothing to make; cost: nothing");
         summary.add_kept();
         summary.add(&result(true, Some(0.0)));
         for _ in 0..3 {
             summary.add(&result(false, Some(0.1)));
         }
-        assert_eq!(summary.words(), "5 tasks: 1 kept, 1 from the cache, 3 by studio; about 0.3 USD");
+        assert_eq!(
+            summary.words(),
+            "5 tasks: 1 file exists already, 1 is in the cache, 3 to make by studio; cost: about 0.3 USD"
+        );
         summary.add(&result(false, None));
-        assert!(summary.words().ends_with("about 0.3 USD and 1 for an unknown price"), "{}", summary.words());
+        assert!(
+            summary.words().ends_with("about 0.3 USD, and 1 has an unknown price"),
+            "{}",
+            summary.words()
+        );
     }
 }

@@ -33,7 +33,7 @@ fn a_dry_run_shows_the_shots_and_writes_nothing() {
     assert!(lines[0].starts_with("SHOT  AT    TAKES  TEXT"), "{shown}");
     assert!(lines[1].starts_with("a1    0:00  5.0 s  The keeper climbed the stairs"), "{shown}");
     assert_eq!(lines.len(), 4, "{shown}");
-    let totals = "3 shots in 1 scene, about 0:14 at 1920x1080 and 30 frames a second; 166 characters to speak, 3 pictures to make";
+    let totals = "3 shots in 1 scene, about 0:14 at 1920x1080 and 30 frames a second; 166 characters to speak, 3 pictures";
     assert!(ran.stderr.contains(totals), "{}", ran.stderr);
     assert!(ran.stderr.contains("--until storyboard writes the shots"), "{}", ran.stderr);
     assert!(ran.stderr.contains("no daemon runs, so nobody can tell prices"), "{}", ran.stderr);

@@ -309,7 +309,7 @@ fn a_dry_run_predicts_the_prices_and_the_cache_hits_of_the_run() {
     assert_eq!(provider.calls(), 0);
     let words = tale.make(&["--dry-run"]);
     assert!(
-        words.expect_code(0).stderr.contains("pictures: 0 from the cache, 4 by studio; about 0.16 USD"),
+        words.expect_code(0).stderr.contains("pictures: 4 to make by studio; cost: about 0.16 USD"),
         "{}",
         words.stderr
     );
@@ -352,7 +352,7 @@ fn a_dry_run_finds_the_drafts_of_a_film_in_the_cache() {
     let words = &planned.expect_code(0).stderr;
     let pictures =
         words.lines().find(|line| line.starts_with("pictures:")).unwrap_or_else(|| panic!("{words}"));
-    assert!(!pictures.contains("by draft") && pictures.contains("from the cache"), "{words}");
+    assert!(!pictures.contains("by draft") && pictures.contains("in the cache"), "{words}");
 }
 
 #[test]

@@ -105,7 +105,8 @@ fn a_list_of_tasks_has_no_steps_unless_they_are_asked_for() {
     let made = tale.sandbox.reel(&["make", story.to_str().unwrap(), "--until", "pictures"]);
     let said = &made.expect_code(0).stderr;
     assert!(said.contains("story.reel/; no film was joined"), "{said}");
-    tale.sandbox.reel(&["submit", "debug", "noop"]).expect_code(0);
+    let noop = tale.sandbox.reel(&["submit", "debug", "noop"]).expect_code(0).stdout.trim().to_owned();
+    tale.sandbox.reel(&["wait", &noop]).expect_code(0);
     let all = tasks(&tale.sandbox);
     let listed = |more: &[&str]| {
         let found = tale.sandbox.reel(&[&["ls", "--json"], more].concat()).expect_code(0).json();

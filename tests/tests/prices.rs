@@ -171,7 +171,10 @@ fn a_dry_run_shows_the_provider_and_the_price_without_a_request() {
     let batch =
         |more: &[&str]| sandbox.reel(&[&["batch", "lines.txt", "-s", "64x64", "-o", "out"], more].concat());
     let ran = batch(&["--dry-run"]);
-    assert_eq!(ran.expect_code(0).stdout, "3 tasks: 0 kept, 1 from the cache, 2 by studio; about 0.08 USD\n");
+    assert_eq!(
+        ran.expect_code(0).stdout,
+        "3 tasks: 1 is in the cache, 2 to make by studio; cost: about 0.08 USD\n"
+    );
     assert!(!sandbox.work().join("out").exists(), "a dry run writes nothing");
     assert_eq!(provider.calls(), calls, "no provider was asked");
     assert_eq!(sandbox.reel(&["ls", "--json"]).json()["tasks"].as_array().unwrap().len(), 1);

@@ -168,7 +168,7 @@ fn reel_make_has_the_model_make_the_storyboard_of_a_new_story() {
     let dry = tale.make(&["--dry-run"]);
     let words = &dry.expect_code(0).stderr;
     assert!(words.contains("made by writer, with about 2 requests; about 0.00"), "{words}");
-    assert!(words.contains("storyboard: 0 from the cache, 2 by writer; about 0.00"), "{words}");
+    assert!(words.contains("storyboard: 2 to ask of writer; cost: about 0.00"), "{words}");
     assert_eq!(service.calls(), 0);
     let ran = tale.make(&["--until", "storyboard"]);
     let stderr = &ran.expect_code(0).stderr;
@@ -276,11 +276,11 @@ fn a_sheet_of_each_character_and_place_is_made_once_and_sent_with_its_pictures()
     tale.make(&["--until", "storyboard"]).expect_code(0);
     let dry = tale.make(&["--until", "pictures", "--dry-run"]);
     assert!(
-        dry.expect_code(0).stderr.contains("sheets of characters and places: 0 from the cache, 2 by writer"),
+        dry.expect_code(0).stderr.contains("sheets of characters and places: 2 to make by writer"),
         "{}",
         dry.stderr
     );
-    assert!(dry.stderr.contains("pictures: 0 from the cache, 3 by writer"), "{}", dry.stderr);
+    assert!(dry.stderr.contains("pictures: 3 to make by writer"), "{}", dry.stderr);
     tale.make(&["--until", "pictures"]).expect_code(0);
     assert_eq!((calls("/images/generations"), calls("/images/edits")), (2, 3));
     let sheet = tale.path("story.reel/sheet-keeper.png");
@@ -302,7 +302,11 @@ fn a_sheet_of_each_character_and_place_is_made_once_and_sent_with_its_pictures()
     );
     // Everything is cached, and the dry run knows it.
     let dry = tale.make(&["--until", "pictures", "--dry-run"]);
-    assert!(dry.expect_code(0).stderr.contains("pictures: 3 from the cache"), "{}", dry.stderr);
+    assert!(
+        dry.expect_code(0).stderr.contains("pictures: 3 are in the cache, nothing to make; cost: nothing"),
+        "{}",
+        dry.stderr
+    );
     // Another look makes the sheet and its pictures anew, and no voice.
     let voices = calls("/audio/speech");
     tale.edit("an old man in a yellow coat", "a young woman in a red coat");

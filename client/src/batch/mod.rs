@@ -25,6 +25,6 @@ pub use self::{
     plan::{Item, Step, plan},
     record::Record,
     report::{LineResult, Report},
-    run::{ItemToMake, Order, make},
+    run::{ItemToMake, Made, Order, make},
     submit::spec,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reel_protocol::{Digest, Source, TaskId};
+use reel_protocol::{BatchId, Digest, Source, TaskId};
 use serde::Serialize;
 
 use super::{Item, other::PICTURE};
@@ -121,6 +121,8 @@ pub struct Report {
     held: usize,
     failed: usize,
     elapsed_ms: u64,
+    /// The daemon's batch with the tasks of this run; None if no task was needed.
+    batch: Option<BatchId>,
     directory: String,
     /// Number of files that were renamed because their line moved.
     renamed: usize,
@@ -144,6 +146,7 @@ impl Report {
             held: count(State::Held),
             failed: count(State::Failed),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            batch: None,
             directory,
             renamed: 0,
             unasked: Vec::new(),
@@ -156,6 +159,13 @@ impl Report {
     #[must_use]
     pub fn of_kinds<'a>(mut self, kinds: impl IntoIterator<Item = &'a str>) -> Self {
         self.is_mixed = kinds.into_iter().any(|kind| kind != PICTURE);
+        self
+    }
+
+    /// Sets the daemon's batch.
+    #[must_use]
+    pub fn of_batch(mut self, batch: Option<BatchId>) -> Self {
+        self.batch = batch;
         self
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use reel_client::{Follow, Followed, Session};
-use reel_protocol::{CacheMode, Progress as Fraction, TaskId, TaskState, TaskView, methods::Event};
+use reel_protocol::{BatchId, CacheMode, Progress as Fraction, TaskId, TaskState, TaskView, methods::Event};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -63,7 +63,16 @@ pub struct ItemToMake {
     pub former: Option<String>,
 }
 
-/// Makes the wanted items. Returns the result of each by the index of its item.
+/// What was made.
+#[derive(Debug)]
+pub struct Made {
+    /// The daemon's batch, to which the tasks belong.
+    pub batch: Option<BatchId>,
+    /// The result of each item, by the index of the item.
+    pub results: HashMap<usize, LineResult>,
+}
+
+/// Makes the wanted items.
 pub async fn make(
     output: Output,
     session: Arc<Session>,
@@ -71,7 +80,7 @@ pub async fn make(
     items: &[Item],
     wanted: &[ItemToMake],
     record: &mut Record,
-) -> Result<HashMap<usize, LineResult>, Failure> {
+) -> Result<Made, Failure> {
     let mut interrupts = Interrupts::listen();
     let mut run = Run {
         session: Arc::clone(&session),
@@ -84,6 +93,7 @@ pub async fn make(
         saves: JoinSet::new(),
         results: HashMap::new(),
         wanted: wanted.len(),
+        batch: None,
     };
     let ended = tokio::select! {
         ended = run.make_all(wanted) => Some(ended),
@@ -99,7 +109,7 @@ pub async fn make(
     run.record.flush()?;
     if let Some(ended) = ended {
         ended?;
-        return Ok(run.results);
+        return Ok(Made { batch: run.batch, results: run.results });
     }
     let mut ids: Vec<TaskId> = run.open.keys().copied().collect();
     ids.sort_unstable();
@@ -125,6 +135,8 @@ struct Run<'a> {
     saves: JoinSet<(ItemToMake, TaskView, Result<Saved, Failure>)>,
     results: HashMap<usize, LineResult>,
     wanted: usize,
+    /// The daemon's batch, as soon as it is known.
+    batch: Option<BatchId>,
 }
 
 impl Run<'_> {
@@ -140,6 +152,9 @@ impl Run<'_> {
         }
         let to = (earlier.batch, &mut *self.record);
         let batch = submit(&session, self.order, self.items, &earlier.missing, to, &mut self.open).await?;
+        self.batch = Some(batch);
+        self.progress
+            .note(&format!("this is batch {batch}: reel follow --batch {batch} follows it elsewhere"));
         let mut follow = Follow::batch(&session, batch, self.open.keys().copied());
         let mut flush = interval(FLUSH);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);

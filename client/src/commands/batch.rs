@@ -12,7 +12,8 @@ use std::{
 
 use crate::{
     batch::{
-        self, Defaults, Directory, Input, Item, ItemToMake, LineResult, Order, Reading, Record, Report, Step,
+        self, Defaults, Directory, Input, Item, ItemToMake, LineResult, Made, Order, Reading, Record, Report,
+        Step,
     },
     commands::generate::cache_mode,
     context::Context,
@@ -100,20 +101,22 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let mut directory = Directory::new(&args.output);
     let renamed = directory.follow_lines(&items, &mut record, &lines)?;
     let (wanted, mut results) = sort_out(&args, &items, &record, &mut directory)?;
-    let mut has_only_draft = false;
+    let (mut has_only_draft, mut batch) = (false, None);
     if !wanted.is_empty() {
         creatable::check_room(&args.output, PICTURE_BYTES)?;
         let session = Arc::new(context.session().await?);
-        let made =
+        let made: Made =
             batch::make(context.output, Arc::clone(&session), &order, &items, &wanted, &mut record).await?;
         context.note_version(&session.client());
-        let is_draft = made.values().any(LineResult::is_draft);
+        let is_draft = made.results.values().any(LineResult::is_draft);
         has_only_draft = is_draft && session.has_only_draft("image").await.unwrap_or(false);
-        results.extend(made);
+        results.extend(made.results);
+        batch = made.batch;
     }
     results.sort_unstable_by_key(|(item_index, _)| *item_index);
     let results = results.into_iter().map(|(_, result)| result).collect();
     let report = Report::new(results, table::path(&args.output), begun.elapsed())
+        .of_batch(batch)
         .of_kinds(items.iter().map(|item| item.kind.as_str()))
         .with_earlier(renamed, directory.unasked(&items, &record, &lines));
     say(context, &args.output, &report, has_only_draft)

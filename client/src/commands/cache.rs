@@ -5,7 +5,9 @@ use reel_protocol::methods::{
     CacheVerifyResult, Empty,
 };
 
-use crate::{context::Context, exit::Exit, failure::Failure, table, units::bytes};
+use crate::{
+    commands::status::answered, context::Context, exit::Exit, failure::Failure, table, units::bytes,
+};
 
 /// The action; `stats` if none is given.
 #[derive(Debug, clap::Args)]
@@ -58,26 +60,37 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 
 fn stats_layout(stats: &CacheStatsResult) -> String {
     table::fields(&[
-        ("hits", stats.hits.to_string()),
-        ("misses", stats.misses.to_string()),
-        ("coalesced", stats.coalesced.to_string()),
-        ("damaged", stats.corrupt.to_string()),
-        ("entries", stats.entries.to_string()),
         (
-            "files",
-            format!("{}, {} of {}", stats.artifacts, bytes(stats.disk_bytes), bytes(stats.disk_limit_bytes)),
+            "on disk",
+            format!(
+                "{} files, {} of at most {} (cache.disk_mb)",
+                stats.artifacts,
+                bytes(stats.disk_bytes),
+                bytes(stats.disk_limit_bytes)
+            ),
         ),
-        ("memory", format!("{} of {}", bytes(stats.memory_bytes), bytes(stats.memory_limit_bytes))),
-        ("evictions", stats.evictions.to_string()),
+        (
+            "in memory",
+            format!(
+                "copies of some, {} of at most {} (cache.memory_mb)",
+                bytes(stats.memory_bytes),
+                bytes(stats.memory_limit_bytes)
+            ),
+        ),
+        ("requests", format!("{} can be answered without a provider", stats.entries)),
+        ("used", answered(stats)),
+        ("shared", format!("{} requests joined an equal one that was under way", stats.coalesced)),
+        ("made room", format!("{} files were removed for newer ones", stats.evictions)),
+        ("damaged", format!("{} files were found damaged or missing", stats.corrupt)),
     ])
 }
 
 fn verify_layout(found: &CacheVerifyResult) -> String {
     table::fields(&[
         ("checked", format!("{} files, {}", found.checked, bytes(found.checked_bytes))),
-        ("damaged", found.corrupt.to_string()),
-        ("missing", found.missing.to_string()),
-        ("unknown", format!("{} removed", found.strays)),
+        ("damaged", format!("{} files", found.corrupt)),
+        ("missing", format!("{} files", found.missing)),
+        ("unknown", format!("{} files that belong to nothing were removed", found.strays)),
     ])
 }
 
@@ -85,7 +98,7 @@ fn clear_layout(cleared: &CacheClearResult, is_memory_only: bool) -> String {
     let from_now_on = if is_memory_only { "" } else { "equal requests are made, and paid for, again" };
     table::fields(&[
         ("freed", bytes(cleared.freed_bytes)),
-        ("entries", format!("{} removed", cleared.entries)),
+        ("requests", format!("{} are no longer answered from the cache", cleared.entries)),
         ("files", format!("{} removed, {} kept for tasks in the history", cleared.artifacts, cleared.pinned)),
         ("from now on", from_now_on.to_owned()),
     ])

@@ -6,7 +6,7 @@ use reel_protocol::{
     methods::{TaskList, TaskListParams, TaskListResult},
 };
 
-use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, why};
+use crate::{context::Context, exit::Exit, failure::Failure, steps::has_steps, table, tasks, why};
 
 /// The filters of the list.
 #[derive(Debug, clap::Args)]
@@ -57,7 +57,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if let Some(reason) = waits.find(own) {
         context.output.note(&format!("no queued task starts: {}", reason.text()));
     }
-    let film = found.tasks.iter().find(|task| is_workflow(task));
+    let film = found.tasks.iter().find(|task| has_steps(&task.kind));
     if let Some(film) = film.filter(|_| !args.steps && args.parent.is_none()) {
         context.output.note(&format!("reel ls --parent {} shows the steps of that task", film.id));
     }
@@ -112,11 +112,6 @@ fn longer(args: &Args) -> String {
     words.extend(args.steps.then(|| "--steps".to_owned()));
     words.push(format!("--limit {}", args.limit.saturating_mul(2)));
     words.join(" ")
-}
-
-/// Whether a task consists of other tasks, its steps.
-fn is_workflow(task: &TaskView) -> bool {
-    matches!(task.kind.as_str(), "story.make" | "story.storyboard" | "video.assemble")
 }
 
 fn row(task: &TaskView, now: Timestamp) -> [String; 8] {

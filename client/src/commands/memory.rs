@@ -83,25 +83,32 @@ fn status_layout(memory: &MemoryStatusResult, now: Timestamp) -> String {
     let holders: Vec<String> = memory
         .reservations
         .iter()
-        .map(|held| format!("{} {} (most {})", held.holder, bytes(held.bytes), bytes(held.peak_bytes)))
+        .filter(|held| held.peak_bytes > 0)
+        .map(|held| {
+            let (now, most) = (bytes(held.bytes), bytes(held.peak_bytes));
+            format!("{:<24} {now:>6} now, {most:>6} at most", holder(&held.holder))
+        })
         .collect();
     let mut fields = vec![
         ("level", level(memory.level).to_owned() + &cause(memory) + &since(memory.level_since, now)),
-        ("resident", format!("{}, most {}", bytes(memory.resident_bytes), bytes(memory.peak_resident_bytes))),
+        (
+            "used",
+            format!("{} now, {} at most", bytes(memory.resident_bytes), bytes(memory.peak_resident_bytes)),
+        ),
         ("limit", bytes(memory.limit_bytes) + &memory.limit.as_ref().map_or(String::new(), source)),
         (
-            "marks",
+            "levels",
             format!(
-                "low {}, high {}, critical {}",
-                bytes(memory.low_bytes),
+                "high from {} on until below {}, critical from {} on",
                 bytes(memory.high_bytes),
+                bytes(memory.low_bytes),
                 bytes(memory.critical_bytes)
             ),
         ),
     ];
     if memory.children_bytes > 0 {
         fields.push((
-            "children",
+            "programs",
             format!("{} in programs that the daemon started", bytes(memory.children_bytes)),
         ));
     }
@@ -111,26 +118,51 @@ fn status_layout(memory: &MemoryStatusResult, now: Timestamp) -> String {
     }
     fields.extend([
         (
-            "system",
+            "computer",
             format!(
                 "{} of {} available",
                 bytes(memory.system_available_bytes),
                 bytes(memory.system_total_bytes)
             ),
         ),
-        ("reserved", bytes(memory.reserved_bytes)),
-        ("holders", holders.join("\n")),
-        ("refusals", memory.refusals.to_string()),
-        ("reclaimers", memory.reclaimers.join(", ")),
+        ("reserved", format!("{} for what is listed here", bytes(memory.reserved_bytes))),
+        ("", holders.join("\n")),
+        ("refused", refused(memory.refusals)),
+        ("can free", memory.reclaimers.iter().map(|name| holder(name)).collect::<Vec<_>>().join(", ")),
     ]);
     if let Some(last) = &memory.last_trim {
-        fields.push(("last trim", last_trim(last, now)));
+        fields.push(("last freed", last_trim(last, now)));
     }
     table::fields(&fields)
 }
 
 fn since(level_since: Option<Timestamp>, now: Timestamp) -> String {
     level_since.map_or(String::new(), |since| format!(", since {}", ago(since, now)))
+}
+
+/// Describes in words of a user what holds memory, or can free it.
+fn holder(name: &str) -> &str {
+    match name {
+        "cache" => "copies of results",
+        "drawing" => "panels being drawn",
+        "request" => "requests and their texts",
+        "response" => "answers to programs",
+        "body" => "data from providers",
+        "decode" => "pictures being checked",
+        "command" => "programs of providers",
+        "event" => "news for followers",
+        "subscription" => "followers",
+        "heap" => "unused pages",
+        name => name,
+    }
+}
+
+fn refused(refusals: u64) -> String {
+    match refusals {
+        0 => "nothing, because there was room".to_owned(),
+        1 => "1 time, because there was no room".to_owned(),
+        refusals => format!("{refusals} times, because there was no room"),
+    }
 }
 
 /// Describes when the last trim was, how much it freed, why, and by which reclaimers.
@@ -141,8 +173,9 @@ fn last_trim(last: &LastTrim, now: Timestamp) -> String {
         TrimReason::Unknown => "",
     };
     let gave = last.reclaimers.iter().filter(|reclaimer| reclaimer.freed_bytes > 0);
-    let by: Vec<String> =
-        gave.map(|reclaimer| format!("{} {}", reclaimer.name, bytes(reclaimer.freed_bytes))).collect();
+    let by: Vec<String> = gave
+        .map(|reclaimer| format!("{} of {}", bytes(reclaimer.freed_bytes), holder(&reclaimer.name)))
+        .collect();
     let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
     format!("{}, freed {}{reason}{by}", ago(last.at, now), bytes(last.freed_bytes))
 }
@@ -158,7 +191,7 @@ fn cause(memory: &MemoryStatusResult) -> String {
     match (memory.cause, &memory.group) {
         (Some(PressureCause::Cgroup), Some(group)) => {
             let others_bytes = group.used_bytes.saturating_sub(memory.resident_bytes);
-            format!(": the cgroup is nearly full, {} of it not the daemon's own", bytes(others_bytes))
+            format!(": the control group is nearly full, {} of it not the daemon's own", bytes(others_bytes))
         }
         (Some(PressureCause::System), _) => ": the system has too little left".to_owned(),
         _ => String::new(),
@@ -180,13 +213,13 @@ fn trim_layout(trimmed: &MemoryTrimResult) -> String {
     let reclaimers: Vec<String> = trimmed
         .reclaimers
         .iter()
-        .map(|reclaimer| format!("{} let go of {}", reclaimer.name, bytes(reclaimer.freed_bytes)))
+        .map(|reclaimer| format!("{} of {}", bytes(reclaimer.freed_bytes), holder(&reclaimer.name)))
         .collect();
     let time = units::span(std::time::Duration::from_millis(trimmed.elapsed_ms));
     table::fields(&[
         ("freed", format!("{} in {time}", bytes(trimmed.freed_bytes))),
-        ("resident", format!("{}, before {}", bytes(trimmed.after_bytes), bytes(trimmed.before_bytes))),
-        ("reclaimers", reclaimers.join("\n")),
+        ("", reclaimers.join("\n")),
+        ("used", format!("{} now, {} before", bytes(trimmed.after_bytes), bytes(trimmed.before_bytes))),
     ])
 }
 
@@ -220,7 +253,7 @@ mod tests {
             (json!({ "group": group }), "520 MB of 1.0 GB used in /user.slice\n"),
             (
                 json!({ "group": group, "level": "critical", "cause": "cgroup" }),
-                "critical: the cgroup is nearly full, 500 MB of it not the daemon's own\n",
+                "critical: the control group is nearly full, 500 MB of it not the daemon's own\n",
             ),
             (json!({ "level": "critical", "cause": "system" }), "critical: the system has too little left\n"),
         ] {
@@ -243,7 +276,10 @@ mod tests {
             ],
         };
         let text = last_trim(&last, Timestamp::from_unix_ms(190_000));
-        assert_eq!(text, "3 min ago, freed 48 MB, under pressure (cache 40 MB, heap 8.0 MB)");
+        assert_eq!(
+            text,
+            "3 min ago, freed 48 MB, under pressure (40 MB of copies of results, 8.0 MB of unused pages)"
+        );
         let none = LastTrim { reason: TrimReason::Asked, freed_bytes: 0, reclaimers: vec![], ..last };
         assert_eq!(last_trim(&none, Timestamp::from_unix_ms(0)), "0 s ago, freed 0 B, asked for");
     }

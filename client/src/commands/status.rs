@@ -5,7 +5,7 @@ use std::time::Duration;
 use reel_client::ClientError;
 use reel_protocol::{
     Timestamp, WaitReason,
-    methods::{DaemonStatus, DaemonStatusResult, Empty, MemoryLevel, ProviderSummary},
+    methods::{CacheStatsResult, DaemonStatus, DaemonStatusResult, Empty, MemoryLevel, ProviderSummary},
 };
 
 use super::config::ConfigFileState;
@@ -43,13 +43,11 @@ fn layout(status: &DaemonStatusResult, file: &ConfigFileState) -> String {
         None => String::new(),
     };
     let up = units::span(Duration::try_from_secs_f64(status.uptime_s).unwrap_or_default());
-    let tasks: Vec<String> = status
-        .tasks
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(state, count)| format!("{count} {state}"))
-        .collect();
-    let tasks = if tasks.is_empty() { "none".to_owned() } else { tasks.join(", ") };
+    let steps_in = |state: &str| status.steps.get(state).copied().unwrap_or(0);
+    let own = status.tasks.iter().map(|(state, count)| (state, count.saturating_sub(steps_in(state))));
+    let tasks = by_state(own).unwrap_or_else(|| "none".to_owned());
+    let steps = by_state(status.steps.iter().map(|(state, count)| (state, *count)));
+    let steps = steps.map_or_else(String::new, |steps| format!("{steps}; these are the parts of films"));
     let missing: Vec<String> = status
         .missing_providers
         .iter()
@@ -67,14 +65,15 @@ fn layout(status: &DaemonStatusResult, file: &ConfigFileState) -> String {
     });
     let mut fields: Vec<_> = notices.collect();
     fields.extend([
-        ("daemon", format!("{}, pid {}, up {up}{started}", status.version, status.pid)),
+        ("daemon", format!("version {}, process {}, running for {up}{started}", status.version, status.pid)),
         ("tasks", tasks + &waits),
+        ("steps", steps),
         ("providers", providers(status)),
         ("missing", missing.join("\n")),
         (
             "memory",
             format!(
-                "{}, {} of {}",
+                "{}, {} used of at most {}",
                 level(status.memory.level),
                 units::bytes(status.memory.resident_bytes),
                 units::bytes(status.memory.limit_bytes)
@@ -83,27 +82,42 @@ fn layout(status: &DaemonStatusResult, file: &ConfigFileState) -> String {
         (
             "cache",
             format!(
-                "{} files, {} of {}; {} hits, {} misses",
+                "{} files, {} of at most {}; {}",
                 cache.artifacts,
                 units::bytes(cache.disk_bytes),
                 units::bytes(cache.disk_limit_bytes),
-                cache.hits,
-                cache.misses
+                answered(cache)
             ),
         ),
-        ("connections", status.connections.to_string()),
+        ("connections", format!("{}, this one included", status.connections)),
         ("socket", status.socket.clone()),
-        ("home", status.home.clone()),
+        ("data", status.home.clone()),
         ("config", config(status, file)),
     ]);
     table::fields(&fields)
 }
 
+/// Describes counts by state, such as `3 succeeded, 1 failed`; None if all are 0.
+fn by_state<'a>(counts: impl Iterator<Item = (&'a String, u64)>) -> Option<String> {
+    let words: Vec<String> =
+        counts.filter(|(_, count)| *count > 0).map(|(state, count)| format!("{count} {state}")).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Describes how often the cache had a result, such as `it had 59 of 99 results since the daemon started`.
+pub fn answered(cache: &CacheStatsResult) -> String {
+    match cache.hits + cache.misses {
+        0 => "nothing was looked up in it since the daemon started".to_owned(),
+        asked => format!("it had {} of {asked} results since the daemon started", cache.hits),
+    }
+}
+
 /// Lists each provider with its permits, and why it is not asked now.
 fn providers(status: &DaemonStatusResult) -> String {
     let now = Timestamp::now();
+    let widest = status.providers.keys().map(String::len).max().unwrap_or(0);
     let provider = |(name, provider): (&String, &ProviderSummary)| {
-        let busy = format!("{name} {} of {}", provider.running, provider.max_concurrent);
+        let busy = format!("{name:widest$}  {} of {} busy", provider.running, provider.max_concurrent);
         // If all permits are in use, the numbers show it.
         match provider.wait_reason.filter(|reason| *reason != WaitReason::Provider) {
             Some(reason) => format!("{busy}, {}", why::provider(reason, provider.waits_until, now)),

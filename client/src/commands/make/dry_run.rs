@@ -73,8 +73,9 @@ pub async fn run(
         Some(prices) => prices.lines().iter().for_each(|line| output.note(line)),
         None => output.note("no daemon runs, so nobody can tell prices, and what the cache has"),
     }
+    output.note("this was a dry run: nothing was made or written");
     if storyboard.is_new() {
-        output.note("nothing was written; --until storyboard writes the shots to a file that you can change");
+        output.note("--until storyboard writes the shots to a file that you can change");
     }
     Ok(Exit::Done)
 }

@@ -110,7 +110,7 @@ impl<'a> Outline<'a> {
             .collect();
         output.data(&table::columns(["SHOT", "AT", "TAKES", "TEXT"], &rows, output.width()))?;
         output.note(&format!(
-            "{} in {}, about {} at {} and {} frames a second; {} to speak, {} to make",
+            "{} in {}, about {} at {} and {} frames a second; {} to speak, {}",
             count(rows.len(), "shot"),
             count(project.scenes.len(), "scene"),
             clock(self.duration_s),

@@ -58,7 +58,7 @@ impl Prices {
         }
     }
 
-    /// Returns one line for each kind of step, such as `voices: 3 from the cache, 25 by espeak-ng; for nothing`, and the total.
+    /// Returns one line for each kind of step, such as `voices: 3 are in the cache, 25 to make by espeak-ng; cost: nothing`, and the total.
     pub fn lines(&self) -> Vec<String> {
         let named = [
             ("storyboard", &self.storyboard),
@@ -70,17 +70,20 @@ impl Prices {
         let mut lines: Vec<String> = named
             .iter()
             .filter(|(_, summary)| summary.requests > 0)
-            .map(|(name, summary)| format!("{name}: {}", summary.parts()))
+            .map(|(name, summary)| {
+                let verb = if *name == "storyboard" { "to ask of" } else { "to make by" };
+                format!("{name}: {}", summary.parts(verb))
+            })
             .collect();
         if self.rendered > 0 {
-            lines.push(format!("{} to render on this computer", count(self.rendered, "shot")));
+            lines.push(format!("film: {} to render on this computer", count(self.rendered, "shot")));
         }
         lines.extend(self.refused.iter().map(|refused| format!("no provider can make {refused}")));
         let mut total = Summary::default();
         for (_, summary) in named {
             total.merge(summary);
         }
-        lines.push(format!("together: {}", price_words(&total)));
+        lines.push(format!("cost of the run: {}", price_words(&total)));
         lines
     }
 }

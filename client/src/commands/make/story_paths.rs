@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use crate::{failure::Failure, table};
 
 /// The extension of project files.
@@ -25,6 +27,14 @@ pub struct StoryPaths {
     pub film: PathBuf,
     /// The subtitles next to the film.
     pub subtitles: PathBuf,
+}
+
+/// The paths that are stored with the task of a film, so that `reel show` can name them.
+#[derive(Debug, Serialize)]
+pub struct NamedPaths {
+    story: String,
+    film: String,
+    command: String,
 }
 
 /// Whether the story is read from stdin.
@@ -77,10 +87,38 @@ impl StoryPaths {
         })
     }
 
+    /// Returns the absolute paths of the story and the film, and the command that continues the film from any directory.
+    pub fn named(&self) -> NamedPaths {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let whole = Self {
+            story: self.story.as_deref().map(absolute),
+            project: absolute(&self.project),
+            film: absolute(&self.film),
+            ..self.clone()
+        };
+        let story = whole.story.as_ref().unwrap_or(&whole.project);
+        NamedPaths { story: table::path(story), film: table::path(&whole.film), command: whole.command() }
+    }
+
+    /// Returns the command that continues the film. It can be pasted into a shell.
+    pub fn command(&self) -> String {
+        let story = self.story.as_ref().unwrap_or(&self.project);
+        let is_beside = self.film == self.project.with_file_name(film_beside(&self.project));
+        let output = if is_beside { String::new() } else { format!(" -o {}", table::word(&self.film)) };
+        format!("reel make {}{output}", table::word(story))
+    }
+
     /// Returns the directory of the project file. Paths in that file are relative to it.
     pub fn directory(&self) -> &Path {
         self.project.parent().unwrap_or(Path::new(""))
     }
+}
+
+/// Returns the name of the film that a story has without `-o`.
+fn film_beside(project: &Path) -> OsString {
+    let mut name = stem(project);
+    name.push(".mp4");
+    name
 }
 
 fn is_project(path: &Path) -> bool {

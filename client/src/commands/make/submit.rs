@@ -62,6 +62,7 @@ pub async fn submit(
         params: json.clone(),
         request_id: Some(request_id.to_owned()),
         name: name.clone(),
+        metadata: JsonText::from_value(&paths.named()).ok(),
         ..TaskSpec::default()
     };
     let mut former = None;
