@@ -240,6 +240,7 @@ fn without_ffmpeg_the_narration_leaves_time_for_the_titles() {
     tale.make(&["--title", "The Lamp"]).expect_code(78);
     let page = fs::read_to_string(tale.path("story.reel/player.html")).unwrap();
     assert!(page.contains("\"speech_start_s\":3.4"), "{page}");
+    assert!(page.contains("\"opening\":\"The Lamp\",\"end_card\":\"\",\"title_s\":3.0"), "{page}");
     let narration = fs::read(tale.path("story.reel/narration.wav")).unwrap();
     assert!(narration[44..44 + 2 * 48_000].iter().all(|byte| *byte == 0));
     assert!(fs::read_to_string(tale.path("story.srt")).unwrap().starts_with("1\n00:00:03,400 --> "));

@@ -11,6 +11,13 @@ pub struct Opening<'a> {
     pub chapter: &'a str,
 }
 
+impl Opening<'_> {
+    /// Returns its texts, each on a line of its own.
+    pub fn lines(&self) -> String {
+        [self.title, self.chapter].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+}
+
 impl Project {
     /// Returns what is shown over a shot before its narration. None if nothing is shown.
     pub fn opening(&self, index: usize) -> Option<Opening<'_>> {
@@ -40,7 +47,7 @@ impl Project {
 
     /// Returns all texts that are shown over the shot, one after the other. Empty if there are none.
     pub fn titles(&self, index: usize) -> String {
-        let opening = self.opening(index).map(|Opening { title, chapter }| format!("{title}\n{chapter}"));
+        let opening = self.opening(index).map(|opening| opening.lines());
         let texts = opening.into_iter().chain(self.end_card(index).map(str::to_owned));
         texts.collect::<Vec<_>>().join("\n")
     }

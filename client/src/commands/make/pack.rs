@@ -203,7 +203,8 @@ fn words(project: &Project, shot: &Shot) -> PageShot {
 /// Returns the shots of the film with their files. Those that this run did not make, as with `--only`, are the copies of earlier runs.
 fn shots(report: &StoryReport, project: &Project, delivery: &Delivery, paths: &StoryPaths) -> Vec<PageShot> {
     let placed = report.shots.iter().filter_map(|placed| {
-        let shot = project.shots.iter().find(|shot| shot.id == placed.id)?;
+        let index = project.shots.iter().position(|shot| shot.id == placed.id)?;
+        let shot = project.shots.get(index)?;
         let file = |stage| {
             let path = delivery.copies.get(&(placed.id.clone(), stage))?;
             path.file_name().map(|name| name.to_string_lossy().into_owned())
@@ -219,6 +220,9 @@ fn shots(report: &StoryReport, project: &Project, delivery: &Delivery, paths: &S
             duration_s: placed.duration_s,
             speech_start_s: placed.speech_start_s,
             speech_s: placed.speech_s,
+            opening: project.opening(index).map(|opening| opening.lines()).unwrap_or_default(),
+            end_card: project.end_card(index).unwrap_or_default().to_owned(),
+            title_s: project.video.title_s,
             picture: file(StoryPart::Picture).or_else(|| earlier(&placed.picture, &pictures)),
             clip: file(StoryPart::Clip),
             voice: file(StoryPart::Voice).or_else(|| earlier(&placed.voice, &VOICE_ENDINGS)),

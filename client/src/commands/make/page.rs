@@ -17,6 +17,12 @@ pub struct PageShot {
     pub speech_start_s: f64,
     /// How long its voice lasts, in seconds.
     pub speech_s: f64,
+    /// The title of the film or of a chapter, which is shown before the voice starts; empty if there is none.
+    pub opening: String,
+    /// The text that is shown after the voice has ended; empty if there is none.
+    pub end_card: String,
+    /// How long a title is shown, in seconds.
+    pub title_s: f64,
     /// The text that is spoken and subtitled.
     pub text: String,
     /// The prompt of the picture.
@@ -56,9 +62,9 @@ pub fn player(title: &str, aspect: (u32, u32), shots: &[PageShot]) -> String {
         "<style>#frame{{position:relative;aspect-ratio:{width}/{height};max-height:80vh;margin:0 auto;background:#000}}\
          #frame>*{{position:absolute;inset:0;width:100%;height:100%;object-fit:contain}}\
          #frame>p{{inset:auto 5% 4% 5%;width:auto;height:auto;margin:0;text-align:center;font-size:1.3rem;\
-         text-shadow:0 0 4px #000,0 0 4px #000;white-space:pre-line}}audio{{width:100%;margin-top:1rem}}</style>\
+         text-shadow:0 0 4px #000,0 0 4px #000;white-space:pre-line}}#frame>#title{{inset:auto 5% auto 5%;top:40%;font-size:2.2rem;font-weight:600}}audio{{width:100%;margin-top:1rem}}</style>\
          <main><h1>{}</h1><div id=\"frame\"><img id=\"picture\" alt=\"\"><video id=\"clip\" muted playsinline hidden></video>\
-         <p id=\"text\" dir=\"auto\"></p></div><audio id=\"sound\" controls src=\"narration.wav\"></audio></main>\
+         <p id=\"title\" dir=\"auto\"></p><p id=\"text\" dir=\"auto\"></p></div><audio id=\"sound\" controls src=\"narration.wav\"></audio></main>\
          <script>\nconst shots = {};\n{PLAYER}</script>\n",
         escaped(title),
         script(&shots),
@@ -67,7 +73,7 @@ pub fn player(title: &str, aspect: (u32, u32), shots: &[PageShot]) -> String {
 }
 
 const PLAYER: &str = "const at = id => document.getElementById(id);
-const [sound, picture, clip, text] = ['sound', 'picture', 'clip', 'text'].map(at);
+const [sound, picture, clip, title, text] = ['sound', 'picture', 'clip', 'title', 'text'].map(at);
 let shown = null;
 function show() {
   const now = sound.currentTime;
@@ -78,6 +84,10 @@ function show() {
     picture.hidden = !!shot.clip || !shot.picture;
     if (shot.clip) { clip.src = shot.clip; clip.play().catch(() => {}); } else if (shot.picture) { picture.src = shot.picture; }
   }
+  const isOpening = now >= shot.speech_start_s - shot.title_s && now < shot.speech_start_s;
+  const isEnd = now >= shot.start_s + shot.duration_s - shot.title_s;
+  const titled = isOpening ? shot.opening : isEnd ? shot.end_card : '';
+  if (title.textContent !== titled) title.textContent = titled;
   const isSpoken = now >= shot.speech_start_s && now < shot.speech_start_s + shot.speech_s;
   const words = isSpoken ? shot.text : '';
   if (text.textContent !== words) text.textContent = words;
