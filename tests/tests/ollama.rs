@@ -200,8 +200,8 @@ fn an_error_of_the_server_ends_the_task_or_is_tried_again() {
             "provider_refused",
             "does not support thinking",
         ),
-        ("unauthorized", status(401, "unauthorized"), "provider_auth", "api_key"),
-        ("forbidden", status(403, "forbidden"), "provider_auth", "api_key"),
+        ("unauthorized", status(401, "unauthorized"), "provider_auth", "reel providers key local"),
+        ("forbidden", status(403, "forbidden"), "provider_auth", "reel providers key local"),
         (
             "busy",
             status(503, "server busy, please try again.  maximum pending requests exceeded"),

@@ -168,8 +168,11 @@ fn say_why_once(said: &[String], begin: &str) -> bool {
         // If the daemon is slow, the previous try may keep the provider busy for long.
         .filter(|line| line.contains(" waits") && !line.ends_with("waits: its provider is busy"))
         .partition(|line| line.ends_with("tried again every 60 s from now on"));
-    let is_why =
-        |line: &&String| line.starts_with(begin) && line.contains("studio at 127.0.0.1 cannot be reached");
+    let is_why = |line: &&String| {
+        line.starts_with(begin)
+            && line.contains("studio at 127.0.0.1:")
+            && line.contains(" cannot be reached: nothing listens")
+    };
     long.len() <= 1
         && long.iter().all(is_why)
         && once.len() <= 1

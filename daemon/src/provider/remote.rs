@@ -2,6 +2,7 @@
 //!
 //! It owns the instance's key and HTTP client. The gateway sends it attempts, and it reports to the gate what each attempt tells about the service.
 
+mod address;
 mod chat;
 mod check;
 mod collect;

@@ -172,7 +172,7 @@ impl Http {
             match patience.wait(limits.total, connected).await {
                 Ok(None) => {}
                 Ok(Some(sent)) => return sent.map_err(not_sent),
-                Err(_) => return Err(SendError::NotSent("no connection was made in time".into())),
+                Err(_) => return Err(SendError::NotSent(Unreached::too_late())),
             }
         }
         match patience.wait(limits.first_byte, sending).await {

@@ -28,11 +28,24 @@ impl From<&str> for Unreached {
 }
 
 impl Unreached {
+    /// The explanation if no connection was made in the time that it may take.
+    pub fn too_late() -> Self {
+        Self {
+            reason: "no connection was made in time, as if nothing were there".to_owned(),
+            remedy: Some(
+                "is that machine switched on, and is the address right? A firewall may be in between"
+                    .to_owned(),
+            ),
+        }
+    }
+
     /// Explains the error of a request that was not sent. `proxy` is the proxy that it was to go through, if any.
     pub fn new(error: &(dyn Error + 'static), proxy: Option<&Proxy>) -> Self {
         let unreached = match tls_error(error) {
             Some(error) => explain_tls(error),
-            None => Self { reason: causes_text(error), remedy: None },
+            None => {
+                explain_connection(error).unwrap_or_else(|| Self { reason: causes_text(error), remedy: None })
+            }
         };
         let Some(proxy) = proxy else { return unreached };
         let remedy = "is the proxy right, and running? The variable is in the daemon's environment; NO_PROXY with the provider's host \
@@ -70,6 +83,39 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
         }
     };
     std::iter::successors(Some(error), |error| wrapped(*error)).find_map(|error| error.downcast_ref())
+}
+
+/// Explains in plain words why no connection was made. None for errors of other kinds.
+fn explain_connection(error: &(dyn Error + 'static)) -> Option<Unreached> {
+    let causes = || std::iter::successors(Some(error), |error| (*error).source());
+    let kind = causes().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let is_dns = causes().any(|cause| cause.to_string().starts_with("dns error"));
+    let told = |reason: String, remedy: &str| {
+        let remedy = Some(remedy.to_owned()).filter(|remedy| !remedy.is_empty());
+        Some(Unreached { reason, remedy })
+    };
+    match kind {
+        // The name was found, and its addresses may not be asked.
+        Some(io::ErrorKind::PermissionDenied) => None,
+        _ if is_dns => {
+            let cause = causes().last().map(ToString::to_string).unwrap_or_default();
+            let cause = cause.trim_start_matches("failed to lookup address information: ");
+            told(
+                format!("its name cannot be looked up (DNS: {cause})"),
+                "is the name in base_url right, and is this machine online?",
+            )
+        }
+        Some(io::ErrorKind::ConnectionRefused) => {
+            told("nothing listens at that port (connection refused)".to_owned(), "")
+        }
+        Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => told(
+            "there is no way to it from this machine (no route to the host)".to_owned(),
+            "is this machine in the right network, and is the address right?",
+        ),
+        Some(io::ErrorKind::TimedOut) => Some(Unreached::too_late()),
+        _ if causes().any(|cause| cause.to_string().contains("timed out")) => Some(Unreached::too_late()),
+        _ => None,
+    }
 }
 
 fn explain_tls(error: &rustls::Error) -> Unreached {
@@ -123,6 +169,57 @@ mod tests {
     use rustls::OtherError;
 
     use super::*;
+
+    /// An error with a text and a cause, as the errors of hyper are.
+    #[derive(Debug)]
+    struct Wrapped(&'static str, io::Error);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Wrapped {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_made_is_told_in_plain_words() {
+        let lookup = io::Error::other("failed to lookup address information: Name or service not known");
+        for (error, reason, remedy) in [
+            (
+                Wrapped("dns error", lookup),
+                "its name cannot be looked up (DNS: Name or service not known)",
+                "is the name",
+            ),
+            (
+                Wrapped("tcp connect error", io::ErrorKind::ConnectionRefused.into()),
+                "nothing listens at that port (connection refused)",
+                "",
+            ),
+            (
+                Wrapped("tcp connect error", io::ErrorKind::TimedOut.into()),
+                "no connection was made in time, as if nothing were there",
+                "switched on",
+            ),
+            (
+                Wrapped("tcp connect error", io::ErrorKind::NetworkUnreachable.into()),
+                "there is no way to it from this machine (no route to the host)",
+                "right network",
+            ),
+        ] {
+            let told = Unreached::new(&error, None);
+            assert_eq!(told.reason, reason);
+            assert_eq!(told.remedy.is_none(), remedy.is_empty(), "{told:?}");
+            assert!(told.remedy.is_none_or(|told| told.contains(remedy)), "{reason}");
+        }
+        let denied =
+            io::Error::new(io::ErrorKind::PermissionDenied, "studio.test has no address that may be asked");
+        assert!(Unreached::new(&Wrapped("dns error", denied), None).reason.contains("may be asked"));
+    }
 
     #[test]
     fn a_certificate_that_is_not_accepted_is_told_with_what_to_do() {

@@ -156,7 +156,7 @@ impl Wire for Sdcpp {
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal {
         let wait = retry_after(headers, SystemTime::now()).map(|wait| wait.min(LONGEST_WAIT));
-        let message = words(document).unwrap_or_else(|| "said no more".to_owned());
+        let message = words(document).unwrap_or_else(|| "the service gave no reason".to_owned());
         Refusal { class: class_of(status, wait), message }
     }
 

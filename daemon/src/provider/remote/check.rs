@@ -5,7 +5,10 @@ use std::time::Duration;
 use reel_protocol::{ErrorCode, TaskError};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 
-use super::RemoteProvider;
+use super::{
+    RemoteProvider,
+    address::{endpoint, missing_port},
+};
 use crate::{
     domain::Class,
     provider::{
@@ -121,7 +124,9 @@ impl RemoteProvider {
         let exchange =
             self.equipment.http.send(request, Reach::Anywhere, || {}).await.map_err(|error| match error {
                 SendError::NotSent(Unreached { reason, remedy }) => {
-                    let remedy = remedy.unwrap_or_else(|| "is it running?".to_owned());
+                    let host = endpoint(&self.remote.base_url);
+                    let port = missing_port(self.config.kind, &self.remote.base_url);
+                    let remedy = port.or(remedy).unwrap_or_else(|| "is it running?".to_owned());
                     fault(
                         ErrorCode::ProviderUnavailable,
                         format!("{host} cannot be reached: {reason}; {remedy}"),

@@ -4,7 +4,10 @@ use reel_protocol::{ErrorCode, TaskError, is_unprintable};
 use reqwest::StatusCode;
 use tokio::time::Instant;
 
-use super::RemoteProvider;
+use super::{
+    RemoteProvider,
+    address::{endpoint, missing_port},
+};
 use crate::{
     domain::{Class, Failure},
     provider::{
@@ -55,21 +58,21 @@ impl RemoteProvider {
                 let machines = &self.equipment.machines;
                 machines.unreached(&self.config.name);
                 if let Some(silent) = machines.silent(&self.config.name) {
-                    let (name, host) = (&self.config.name, self.host());
+                    let (name, host) = (&self.config.name, endpoint(&self.remote.base_url));
                     let message = format!("{name} at {host} cannot be reached: {reason}; {}", silent.what);
                     let code = ErrorCode::ProviderUnavailable;
                     return Failure::with_code(Class::Unknown, code, message, silent.hint);
                 }
                 let is_starting = machines.is_starting(&self.config.name);
                 let class = if is_starting { Class::Loading } else { Class::Unreached };
-                let start = machines.remedy(&self.config.name).map(|what| format!("; {what}"));
-                let message = format!(
-                    "{} at {} cannot be reached: {reason}{}",
-                    self.config.name,
-                    self.host(),
-                    start.unwrap_or_default()
-                );
                 let name = &self.config.name;
+                let port = || missing_port(self.config.kind, &self.remote.base_url);
+                let more = machines.remedy(name).or_else(port).map(|what| format!("; {what}"));
+                let message = format!(
+                    "{name} at {} cannot be reached: {reason}{}",
+                    endpoint(&self.remote.base_url),
+                    more.unwrap_or_default()
+                );
                 let hint = if is_starting {
                     format!("the task waits until it can be reached; reel providers shows {name}")
                 } else {
@@ -77,7 +80,9 @@ impl RemoteProvider {
                         "is it running? reel providers check {name} asks it; the task waits until it can be reached"
                     )
                 };
-                Failure::new(class, message, remedy.filter(|_| !is_starting).unwrap_or(hint))
+                let remedy = remedy.filter(|_| !is_starting);
+                let remedy = remedy.map(|remedy| format!("{remedy}; the task waits until it can be reached"));
+                Failure::new(class, message, remedy.unwrap_or(hint))
             }
         }
     }

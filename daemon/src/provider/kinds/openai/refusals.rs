@@ -79,7 +79,7 @@ pub(in super::super) fn refusal(status: StatusCode, headers: &HeaderMap, documen
             class => class,
         },
     };
-    let message = reason.words.unwrap_or_else(|| "said no more".to_owned());
+    let message = reason.words.unwrap_or_else(|| "the service gave no reason".to_owned());
     // Cut off the Python traceback that a gateway may append.
     let message = message.split("Traceback (most recent").next().unwrap_or_default().trim().to_owned();
     Refusal { class, message }

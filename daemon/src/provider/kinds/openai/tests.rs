@@ -171,7 +171,7 @@ fn refusals_are_classed_by_their_words_before_their_status() {
     }
     assert_eq!(refusal(404, None, r#"{"detail":"Not Found"}"#).message, "Not Found");
     assert_eq!(refusal(500, None, "Internal Server Error").message, "Internal Server Error");
-    assert_eq!(refusal(503, None, " ").message, "said no more");
+    assert_eq!(refusal(503, None, " ").message, "the service gave no reason");
     let lost = r#"{"error":{"message":"litellm.APIConnectionError: x\nTraceback (most recent call last):\n  File","code":"500"}}"#;
     assert_eq!(refusal(500, None, lost).message, "litellm.APIConnectionError: x");
 }
