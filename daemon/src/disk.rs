@@ -1,4 +1,4 @@
-//! Measures the free space of the disk, and says how much of it is reserved for the journal. Creates and syncs directories.
+//! Measures the free space of the disk, and says how much of it is reserved for the journal. Creates and syncs directories, and replaces small files.
 
 use std::{
     fs::{self, File, Metadata},
@@ -6,6 +6,8 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+
+use tempfile::NamedTempFile;
 
 /// Least free space, in bytes, with which new work is accepted. The journal must still have room for the ends of that work.
 pub const ACCEPT_BYTES: u64 = 256 * 1024;
@@ -41,6 +43,26 @@ pub fn is_full(directory: &Path) -> bool {
     let _ = fs::remove_file(&path);
     written
         .is_err_and(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// Reads a small file. None if there is none. Blocks.
+pub fn read_small(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+        Ok(file) if file.len() > max_bytes => Err(io::ErrorKind::FileTooLarge.into()),
+        Ok(_) => fs::read(path).map(Some),
+    }
+}
+
+/// Replaces a file with one that has this content, so that the file is never incomplete, not even after a power loss. Blocks.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    let mut file = NamedTempFile::new_in(directory)?;
+    file.write_all(content)?;
+    file.as_file().sync_data()?;
+    file.persist(path)?;
+    sync_dir(directory)
 }
 
 /// Creates a directory that only its owner may enter, and the missing directories above it.

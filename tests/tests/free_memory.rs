@@ -8,7 +8,11 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use reel_tests::{Connection, FakeComfyui, FakeOllama, Sandbox, eventually, pause};
+use reel_tests::{
+    Connection, FakeComfyui, FakeOllama, FakeSdcpp, Sandbox, eventually,
+    own_machine::{self, Machine, assert_made, wait_for_state},
+    pause,
+};
 use serde_json::{Value, json};
 
 /// More than the machine has, so memory is critical.
@@ -32,6 +36,56 @@ fn submit(connection: &mut Connection, prompt: &str) -> u64 {
 
 fn section(server: &FakeComfyui, name: &str, more: &str) -> String {
     format!("[providers.{name}]\nkind = \"comfyui\"\nbase_url = \"{}\"\n{more}\n", server.base_url())
+}
+
+/// The process that the start script runs: this executable, with only this test.
+#[test]
+fn serve_if_a_script_says_so() {
+    own_machine::serve_if_told();
+}
+
+#[test]
+fn an_idle_server_without_a_request_for_it_is_stopped_if_reel_has_started_it() {
+    let machine = Machine::new("");
+    machine.configure_with(ENOUGH, Some(3_600));
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = own_machine::submit(&mut connection, "a boat");
+    assert_made(&mut connection, id);
+    wait_for_state(&mut connection, "started");
+    machine.configure_with(SHORT, Some(3_600));
+    connection.ok("daemon.reload", json!({}));
+    wait_for_state(&mut connection, "stopped");
+    assert_eq!((machine.runs_of("stops"), machine.is_up()), (1, false));
+    machine.sandbox.wait_for_log("the idle server is stopped");
+    // A task that waits for memory does not have it started, and does when there is some.
+    let id = own_machine::submit(&mut connection, "a storm");
+    eventually("the task waits for memory", || {
+        (connection.task(id)["wait_reason"] == "memory").then_some(())
+    });
+    assert_eq!(machine.runs_of("starts"), 1);
+    machine.configure_with(ENOUGH, Some(3_600));
+    connection.ok("daemon.reload", json!({}));
+    assert_made(&mut connection, id);
+    assert_eq!((machine.runs_of("starts"), machine.runs_of("stops")), (2, 1));
+}
+
+#[test]
+fn a_server_that_somebody_else_started_is_not_stopped_for_memory() {
+    let machine = Machine::new("");
+    machine.configure_with(ENOUGH, Some(3_600));
+    let _server = FakeSdcpp::start_at(machine.address);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = own_machine::submit(&mut connection, "a boat");
+    assert_made(&mut connection, id);
+    machine.configure_with(SHORT, Some(3_600));
+    connection.ok("daemon.reload", json!({}));
+    eventually("memory is critical", || {
+        (connection.ok("memory.status", json!({}))["level"] == "critical").then_some(())
+    });
+    pause(std::time::Duration::from_secs(2));
+    assert_eq!((machine.runs_of("stops"), machine.is_up()), (0, true));
 }
 
 #[test]

@@ -71,12 +71,64 @@ fn a_start_command_that_succeeds_without_a_server_fails_the_waiting_tasks_in_the
     machine.sandbox.start();
     let mut connection = machine.sandbox.connect();
     let id = submit(&mut connection, "a boat");
-    assert_given_up(
-        &machine,
-        &mut connection,
-        &[id],
-        "its start command was run and has ended without an error",
-    );
+    assert_given_up(&machine, &mut connection, &[id], "its start command was run and has ended");
+}
+
+#[test]
+fn a_start_command_that_fails_is_run_again_and_fails_the_waiting_tasks_in_the_end() {
+    let machine = Machine::new("echo 'loading weights' >&2; echo 'no model file' >&2; exit 5");
+    machine.configure_with("[http]\nloading_s = 90\n", None);
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let ids: Vec<_> = (0..5).map(|number| submit(&mut connection, &format!("boat {number}"))).collect();
+    let failure = "exit code 5: loading weights | no model file";
+    eventually("the waiting task shows the failure", || {
+        let shown = machine.sandbox.reel(&["show", &ids[0].to_string()]).stdout;
+        let is_waiting = shown.contains("queued");
+        (is_waiting && shown.contains(&format!("its start command failed: {failure}"))).then_some(())
+    });
+    for id in &ids {
+        let task = connection.wait(*id);
+        let error = &task["error"];
+        assert_eq!(
+            (&task["state"], &error["code"]),
+            (&json!("failed"), &json!("provider_unavailable")),
+            "{task}"
+        );
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains(&format!("its start command failed each time, at last with {failure}")),
+            "{task}"
+        );
+        let hint = error["hint"].as_str().unwrap();
+        for part in ["logs/machine-machine.log", "run the command by hand", "then reel retry"] {
+            assert!(hint.contains(part), "{part}: {task}");
+        }
+    }
+    assert_eq!((machine.runs_of("starts"), state_of(&mut connection)), (3, json!("start_failed")));
+    // A person corrects the section.
+    let right = fs::read_to_string(machine.path("start")).unwrap().replace("exit 5", "true");
+    machine.script("right", &right);
+    let section = fs::read_to_string(machine.sandbox.config()).unwrap();
+    machine.sandbox.configure(&section.replace("/start\"", "/right\""));
+    connection.ok("daemon.reload", json!({}));
+    connection.ok("task.retry", json!({ "id": ids[0] }));
+    assert_made(&mut connection, ids[0]);
+}
+
+#[test]
+fn a_start_command_that_does_not_exist_fails_the_waiting_tasks_in_the_end() {
+    let machine = Machine::new("");
+    machine.configure_with("[http]\nloading_s = 30\n", None);
+    let section = fs::read_to_string(machine.sandbox.config()).unwrap();
+    machine.sandbox.configure(&section.replace("/start\"", "/not-there\""));
+    machine.sandbox.start();
+    let mut connection = machine.sandbox.connect();
+    let id = submit(&mut connection, "a boat");
+    let task = connection.wait(id);
+    assert_eq!(task["error"]["code"], "provider_unavailable", "{task}");
+    let message = task["error"]["message"].as_str().unwrap();
+    assert!(message.contains("not-there: No such file or directory"), "{task}");
 }
 
 #[test]

@@ -7,12 +7,12 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// The environment variable that every process of a run inherits. Its value is the name of the run directory.
-pub(super) const RUN_VARIABLE: &str = "REEL_RUN";
+/// The environment variable that every process of a run inherits. Its value is the name of the run directory, or names the start of a server.
+pub const RUN_VARIABLE: &str = "REEL_RUN";
 
 /// The identity of a process group, as it is written to the run directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct GroupIdentity {
+pub struct GroupIdentity {
     /// The boot of the system in which the group was started. Clock ticks are counted from the boot.
     pub boot_id: String,
     /// The process id of the leader, which is also the id of the group and of its session.
@@ -23,8 +23,20 @@ pub(super) struct GroupIdentity {
 
 impl GroupIdentity {
     /// Returns the identity of the group that a running process leads, or is about to lead. `None` if the system does not say.
-    pub(super) fn of_leader(leader: u32) -> Option<Self> {
+    pub fn of_leader(leader: u32) -> Option<Self> {
         Some(Self { boot_id: boot_id()?, leader, start_ticks: ProcessStat::read(leader)?.start_ticks })
+    }
+
+    /// Finds the first process that has this value of [`RUN_VARIABLE`]. It is identified like the leader of a group. Reads files of `/proc`.
+    pub fn find(run: &str) -> Option<Self> {
+        processes().filter(|process| has_variable(*process, run)).min().and_then(Self::of_leader)
+    }
+
+    /// Whether the leader itself still runs.
+    pub fn is_running(&self) -> bool {
+        boot_id().as_deref() == Some(&self.boot_id)
+            && ProcessStat::read(self.leader)
+                .is_some_and(|leader| leader.start_ticks == self.start_ticks && leader.is_running())
     }
 
     /// Returns the processes of the group that still run. `run_directory` is the value of their [`RUN_VARIABLE`].
@@ -75,14 +87,18 @@ impl ProcessStat {
     }
 }
 
+/// Returns all processes.
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Returns the running processes of a group.
 fn members(group: u32) -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is_member = |process: &u32| {
         ProcessStat::read(*process).is_some_and(|stat| stat.group == group && stat.is_running())
     };
-    processes.filter(is_member).collect()
+    processes().filter(is_member).collect()
 }
 
 fn has_variable(process: u32, run_directory: &str) -> bool {
@@ -91,7 +107,8 @@ fn has_variable(process: u32, run_directory: &str) -> bool {
     environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 
-fn boot_id() -> Option<String> {
+/// Returns the identity of the system's boot. None if the system does not say.
+pub fn boot_id() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
@@ -116,15 +133,19 @@ mod tests {
     fn a_number_that_another_process_has_by_now_or_had_before_a_boot_is_not_the_group() {
         use std::os::unix::process::CommandExt as _;
 
-        let mut child = std::process::Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let run = format!("test-{}", std::process::id());
+        let mut command = std::process::Command::new("sleep");
+        let mut child = command.arg("600").process_group(0).env(RUN_VARIABLE, &run).spawn().unwrap();
+        assert_eq!(GroupIdentity::find(&run).map(|found| found.leader), Some(child.id()));
         let identity = GroupIdentity::of_leader(child.id()).unwrap();
-        assert_eq!(identity.running("/nowhere"), [child.id()]);
+        assert_eq!((identity.running("/nowhere"), identity.is_running()), (vec![child.id()], true));
         let reused = GroupIdentity { start_ticks: identity.start_ticks + 1, ..identity.clone() };
-        assert!(reused.running("/nowhere").is_empty());
+        assert!(reused.running("/nowhere").is_empty() && !reused.is_running());
         let rebooted = GroupIdentity { boot_id: "another".to_owned(), ..identity.clone() };
-        assert!(rebooted.running("/nowhere").is_empty());
+        assert!(rebooted.running("/nowhere").is_empty() && !rebooted.is_running());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(identity.running("/nowhere").is_empty());
+        assert!(identity.running("/nowhere").is_empty() && !identity.is_running());
+        assert_eq!(GroupIdentity::find(&run), None);
     }
 }

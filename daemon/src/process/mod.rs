@@ -17,6 +17,7 @@ mod spec;
 
 pub use self::{
     escape::escaped,
+    identity::{GroupIdentity, RUN_VARIABLE, boot_id},
     launcher::{Launcher, launch},
     leftovers::{Leftovers, end_leftovers},
     run::run,

@@ -3,15 +3,15 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
+
+use crate::disk::{read_small, replace};
 
 /// Most bytes of the file that are read.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -69,22 +69,12 @@ impl ChosenModels {
 
 /// Reads the file. One that is damaged is an error: another choice would have its results mixed with those of the former one.
 fn read(path: &Path) -> io::Result<Content> {
-    let text = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
-        Err(error) => return Err(error),
-        Ok(file) if file.len() > MAX_BYTES => return Err(io::ErrorKind::FileTooLarge.into()),
-        Ok(_) => fs::read(path)?,
-    };
+    let Some(text) = read_small(path, MAX_BYTES)? else { return Ok(Content::default()) };
     Ok(serde_json::from_slice(&text)?)
 }
 
 fn write(path: &Path, content: &Content) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::NotFound)?;
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec(content)?)?;
-    file.as_file().sync_data()?;
-    file.persist(path)?;
-    crate::disk::sync_dir(directory)
+    replace(path, &serde_json::to_vec(content)?)
 }
 
 #[cfg(test)]
@@ -104,7 +94,7 @@ mod tests {
         let later = ChosenModels::of_home(home.path());
         assert_eq!(later.get("http://a/").await.unwrap().as_deref(), Some("dream"));
         for text in ["", "[", "{\"chosen\":7}"] {
-            fs::write(home.path().join("chosen_models.json"), text).unwrap();
+            std::fs::write(home.path().join("chosen_models.json"), text).unwrap();
             let error = later.choose("http://a/", "art").await.unwrap_err();
             assert!(error.to_string().contains("chosen_models.json"), "{text}: {error}");
         }

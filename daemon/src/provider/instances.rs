@@ -109,7 +109,7 @@ impl InstanceFactory {
             spools,
             http: Arc::default(),
             known_jobs: KnownJobs::default(),
-            loading: LoadingServers::default(),
+            loading: LoadingServers::of_home(home),
             chosen_models: ChosenModels::of_home(home),
             machines,
         }

@@ -76,7 +76,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(ready(Ok(VoiceList::none("it has no voices to choose from"))))
     }
 
-    /// Asks a server on this machine to free memory that it does not need now, such as that of a loaded model. The gateway calls this when the memory
+    /// Asks a server on this machine to free memory that it does not need now, such as that of a loaded model, or has it stopped. The gateway calls this when the memory
     /// of this machine is critically short and no call of the provider runs. Failures are logged only.
     fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
         Box::pin(ready(()))

@@ -112,6 +112,11 @@ impl Provider for RemoteProvider {
         Box::pin(ready(Ok(self.wire.voices())))
     }
 
+    fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
+        self.stop_for_memory();
+        Box::pin(ready(()))
+    }
+
     fn requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
         self.planned_requests(request)
     }

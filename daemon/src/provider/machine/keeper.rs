@@ -4,14 +4,19 @@ use std::{path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use actix::Recipient;
 use futures_util::future::join_all;
-use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{Mutex, oneshot},
+    task::spawn_blocking,
+    time::timeout,
+};
 
 use super::{
     Machines,
-    command::spawn,
+    command::{Spawned, spawn},
     log,
     machines::{Job, Watched},
-    ours::OursFile,
+    record::RecordFile,
     state::{Event, Order},
 };
 use crate::provider::{IsWanted, Permits};
@@ -29,7 +34,8 @@ pub struct Keeper {
     machines: Machines,
     permits: Permits,
     wanted: Recipient<IsWanted>,
-    ours: OursFile,
+    /// The file of the records. It is locked while it is written, so that a newer content is never replaced with an older one.
+    file: Mutex<RecordFile>,
     logs: PathBuf,
 }
 
@@ -41,7 +47,8 @@ impl Keeper {
         wanted: Recipient<IsWanted>,
         home: &std::path::Path,
     ) -> Self {
-        Self { machines, permits, wanted, ours: OursFile::of_home(home), logs: home.join("logs") }
+        let file = Mutex::new(RecordFile::of_home(home));
+        Self { machines, permits, wanted, file, logs: home.join("logs") }
     }
 
     /// Carries out orders until the daemon ends.
@@ -74,57 +81,71 @@ impl Keeper {
                 }
             }
         });
-        let probes = watched.into_iter().map(
-            |Watched { name, members, address: (host, port), is_probed }| async move {
-                if is_probed
-                    && let Ok(Ok(_)) = timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await
-                {
-                    self.machines.handle(&name, Event::Reached);
-                }
-                let is_used = self.is_used(&members);
-                self.machines.handle(&name, Event::Tick { is_used });
-            },
-        );
-        join_all(probes).await;
+        join_all(watched.into_iter().map(|server| self.probe(server))).await;
         // It ends by itself, and its failures are logged.
         let _ = cutting.await;
+    }
+
+    /// Finds out about one server what no event tells.
+    async fn probe(&self, server: Watched) {
+        let Watched { name, members, address: (host, port), is_probed, adopted } = server;
+        if is_probed && let Ok(Ok(_)) = timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await {
+            self.machines.handle(&name, Event::Reached);
+        }
+        if let Some(command) = adopted
+            && let Ok(false) = spawn_blocking(move || command.is_running()).await
+        {
+            self.machines.adopted_ended(&name);
+        }
+        self.machines.handle(&name, Event::Tick { is_used: self.is_used(&members) });
     }
 
     fn log_of(&self, name: &str) -> PathBuf {
         self.logs.join(format!("machine-{name}.log"))
     }
 
-    /// Writes which servers reel has started, if that has changed.
+    /// Writes what a later daemon must know about the servers, if that has changed.
     async fn save(&self) {
-        let Some(names) = self.machines.unsaved() else { return };
-        let ours = self.ours.clone();
-        let written = spawn_blocking(move || ours.write(names)).await;
+        let file = self.file.lock().await;
+        let Some(records) = self.machines.unsaved() else { return };
+        let target = file.clone();
+        let written = spawn_blocking(move || target.write(records)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(%error, "a later daemon will not know which servers were started, and will not stop them");
         }
     }
 
     async fn carry_out(&self, job: Job) {
-        let Job { name, members, order, config, start } = job;
+        let Job { name, members, order, config, start, run_name } = job;
         match order {
             // A check or a list of a person made no connection.
             Order::Start if !self.is_wanted(&members).await => {
                 self.machines.handle(&name, Event::Wanted(false));
             }
             Order::Start => {
-                let outcome = self.run_command(&name, config.start).await;
-                self.machines.start_ended(&name, start, outcome);
+                let Spawned { identity, outcome } = self.spawn(&name, config.start, Some(run_name)).await;
+                self.machines.spawned(&name, start, identity);
+                self.save().await;
+                self.machines.start_ended(&name, start, ended(outcome).await);
+                self.save().await;
             }
-            Order::Ask => {
+            Order::Ask | Order::AskUsed => {
                 self.set_closed(&members, true);
-                let is_wanted = self.is_wanted(&members).await;
+                let is_wanted = match order {
+                    Order::AskUsed => self.is_used(&members),
+                    _ => self.is_wanted(&members).await,
+                };
+                if order == Order::AskUsed && !is_wanted {
+                    tracing::info!(provider = %name, "memory is critically short, so the idle server is stopped");
+                }
                 if !self.machines.handle(&name, Event::Wanted(is_wanted)) {
                     self.set_closed(&members, false);
                 }
             }
             Order::Stop => {
                 let command = config.stop.map(|stop| stop.command).unwrap_or_default();
-                let outcome = timeout(STOP, self.run_command(&name, command)).await;
+                let running = self.spawn(&name, command, None).await;
+                let outcome = timeout(STOP, ended(running.outcome)).await;
                 let outcome =
                     outcome.unwrap_or_else(|_| Err(format!("it has not ended within {} s", STOP.as_secs())));
                 if let Err(reason) = &outcome {
@@ -163,12 +184,17 @@ impl Keeper {
         self.is_used(members)
     }
 
-    /// Runs a command to its end. The error says how it failed.
-    async fn run_command(&self, name: &str, command: Vec<String>) -> Result<(), String> {
+    /// Runs a command. `run_name` is the value of a variable that its processes get.
+    async fn spawn(&self, name: &str, command: Vec<String>, run_name: Option<String>) -> Spawned {
         let log = self.log_of(name);
-        let spawned = spawn_blocking(move || spawn(&command, log)).await;
-        let Ok(outcome) = spawned else { return Err("it could not be run".to_owned()) };
-        // Without a thread that waits for the command, how it ended is not known, and a connection shows whether the server is up.
-        outcome.await.unwrap_or(Ok(()))
+        // The process is ending if the thread cannot run.
+        let lost = || Spawned { identity: None, outcome: oneshot::channel().1 };
+        spawn_blocking(move || spawn(&command, log, run_name)).await.unwrap_or_else(|_| lost())
     }
+}
+
+/// Waits for the end of a command. The error says how it failed. Without a thread that waits for the command, how it ended is not known, and a connection
+/// shows whether the server is up.
+async fn ended(outcome: oneshot::Receiver<Result<(), String>>) -> Result<(), String> {
+    outcome.await.unwrap_or(Ok(()))
 }

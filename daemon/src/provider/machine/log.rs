@@ -14,8 +14,10 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 const KEPT_BYTES: u64 = 1024 * 1024;
 /// How much of the end of a log is read for the message about a failure, in bytes.
 const TAIL_BYTES: u64 = 4 * 1024;
+/// Most lines of a failed command that are shown.
+const SHOWN_LINES: usize = 3;
 /// Longest line that is shown, in characters.
-const SHOWN_CHARS: usize = 300;
+const SHOWN_CHARS: usize = 200;
 
 /// Empties a log, or makes it, and opens it for a command. A process that still writes to it goes on at its end.
 pub(super) fn create(log: &Path) -> io::Result<File> {
@@ -38,12 +40,17 @@ pub(super) fn cut(log: &Path) -> io::Result<()> {
     create(log)?.write_all(kept.get(part..).unwrap_or_default())
 }
 
-/// Returns the last line of a log that is not blank.
-pub(super) fn last_line(log: &Path) -> Option<String> {
+/// Returns the last lines of a log that are not blank, as one line. None if there are none.
+pub(super) fn last_lines(log: &Path) -> Option<String> {
     let tail = tail(log, TAIL_BYTES).ok()?;
     let text = String::from_utf8_lossy(&tail);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect())
+    let lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(SHOWN_LINES);
+    let shown = |line: &str| -> String {
+        line.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
+    };
+    let mut lines: Vec<_> = lines.map(shown).collect();
+    lines.reverse();
+    (!lines.is_empty()).then(|| lines.join(" | "))
 }
 
 /// Opens a log so that each write goes to its end, also after it was cut by another process.

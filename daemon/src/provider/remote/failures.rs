@@ -1,8 +1,7 @@
 //! Classifies the failures of an attempt, and words them: what happened, and what a person can do next.
 
-use reel_protocol::{ErrorCode, TaskError, is_unprintable};
+use reel_protocol::{ErrorCode, TaskError, Timestamp, is_unprintable};
 use reqwest::StatusCode;
-use tokio::time::Instant;
 
 use super::{
     RemoteProvider,
@@ -14,6 +13,7 @@ use crate::{
         http::{BodyFault, SendError, Unreached},
         key::{load_key, refused_key},
         loading::has_failed,
+        machine::{Outlook, Prospect},
         wire::Refusal,
     },
     secret::Secret,
@@ -57,34 +57,32 @@ impl RemoteProvider {
             SendError::NotSent(Unreached { reason, remedy }) => {
                 let machines = &self.equipment.machines;
                 machines.unreached(&self.config.name);
-                if let Some(silent) = machines.silent(&self.config.name) {
-                    let (name, host) = (&self.config.name, endpoint(&self.remote.base_url));
-                    let message = format!("{name} at {host} cannot be reached: {reason}; {}", silent.what);
-                    let code = ErrorCode::ProviderUnavailable;
-                    return Failure::with_code(Class::Unknown, code, message, silent.hint);
-                }
-                let is_starting = machines.is_starting(&self.config.name);
-                let class = if is_starting { Class::Loading } else { Class::Unreached };
-                let name = &self.config.name;
-                let port = || missing_port(self.config.kind, &self.remote.base_url);
-                let more = machines.remedy(name).or_else(port).map(|what| format!("; {what}"));
-                let message = format!(
-                    "{name} at {} cannot be reached: {reason}{}",
-                    endpoint(&self.remote.base_url),
-                    more.unwrap_or_default()
-                );
-                let hint = if is_starting {
-                    format!("the task waits until it can be reached; reel providers shows {name}")
-                } else {
-                    format!(
-                        "is it running? reel providers check {name} asks it; the task waits until it can be reached"
-                    )
-                };
-                let remedy = remedy.filter(|_| !is_starting);
-                let remedy = remedy.map(|remedy| format!("{remedy}; the task waits until it can be reached"));
-                Failure::new(class, message, remedy.unwrap_or(hint))
+                self.unreached(&reason, remedy, machines.outlook(&self.config.name))
             }
         }
+    }
+
+    /// The failure of a request to a server to which no connection can be made. `remedy` is what a person can do about that.
+    fn unreached(&self, reason: &str, remedy: Option<String>, outlook: Option<Outlook>) -> Failure {
+        let name = &self.config.name;
+        let message = format!("{name} at {} cannot be reached: {reason}", endpoint(&self.remote.base_url));
+        let Some(Outlook { what, hint, prospect }) = outlook else {
+            let port = missing_port(self.config.kind, &self.remote.base_url);
+            let port = port.map(|what| format!("; {what}")).unwrap_or_default();
+            let hint =
+                remedy.unwrap_or_else(|| format!("is it running? reel providers check {name} asks it"));
+            let hint = format!("{hint}; the task waits until it can be reached");
+            return Failure::new(Class::Unreached, message + &port, hint);
+        };
+        let hint = hint.unwrap_or_else(|| {
+            format!("the task waits until it can be reached; reel providers shows {name}")
+        });
+        let class = match prospect {
+            Prospect::Starting => Class::Loading,
+            Prospect::Waits => Class::Unreached,
+            Prospect::Fails => Class::Unknown,
+        };
+        Failure::with_code(class, ErrorCode::ProviderUnavailable, format!("{message}; {what}"), hint)
     }
 
     pub(super) fn lost(&self, reason: &str) -> Failure {
@@ -179,7 +177,7 @@ impl RemoteProvider {
         if !is_loading {
             return None;
         }
-        if self.equipment.loading.is_too_long(self.remote.base_url.as_str(), patience, Instant::now()) {
+        if self.equipment.loading.is_too_long(self.remote.base_url.as_str(), patience, Timestamp::now()) {
             let message = format!("{name} still does not work after {seconds} s: {status_words}");
             let hint = "look at the output of the server; raise http.loading_s if its model takes longer; then reel retry";
             return Some(Failure::with_code(Class::Unknown, ErrorCode::ProviderUnavailable, message, hint));

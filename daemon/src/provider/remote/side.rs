@@ -35,6 +35,14 @@ impl RemoteProvider {
         self.remote.is_here() && !self.config.is_paid
     }
 
+    /// Has a server of this machine stopped that reel has started and can stop, because memory is short. This is for servers without a request that frees
+    /// memory.
+    pub fn stop_for_memory(&self) {
+        if self.may_unload() {
+            self.equipment.machines.memory_is_short(&self.config.name);
+        }
+    }
+
     /// Returns the same provider for requests that must not have the server started if it cannot be reached.
     pub fn without_machine(&self) -> Self {
         let equipment = Equipment { machines: Machines::default(), ..self.equipment.clone() };

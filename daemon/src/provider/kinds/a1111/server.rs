@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, ready};
 use reel_protocol::{TaskError, methods::PlannedRequest};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -65,6 +65,14 @@ impl Provider for WebUi {
             let list = remote.ask_beside(Method::GET, MODELS, None).await;
             list.map(|list| Some(models::names(&list))).map_err(|failure| self.explain(failure))
         })
+    }
+
+    fn free_memory(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
+        // Its request to unload a checkpoint moves the model from the graphics card into the memory that is short.
+        if let Ok(remote) = self.remote(RunWire::default()) {
+            remote.stop_for_memory();
+        }
+        Box::pin(ready(()))
     }
 
     fn requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {

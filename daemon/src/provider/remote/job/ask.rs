@@ -315,7 +315,9 @@ impl RemoteProvider {
             return error.to_string();
         }
         machines.unreached(name);
-        machines.remedy(name).map_or_else(|| error.to_string(), |what| format!("{error}; {what}"))
+        machines
+            .outlook(name)
+            .map_or_else(|| error.to_string(), |outlook| format!("{error}; {}", outlook.what))
     }
 
     /// The hint for a job of which nothing is left.
