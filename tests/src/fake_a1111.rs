@@ -1,9 +1,8 @@
 //! A server that imitates the API of AUTOMATIC1111's web UI: one lock and one progress for all users, interruption, and its errors.
 //!
 //! ```ignore
-//! let web_ui = FakeA1111::start(Copy::WebUi);
+//! let web_ui = FakeA1111::start(Copy::WebUi); // its address is `web_ui.base_url()`
 //! web_ui.on_prompt("a forbidden thing", RunFault::Held);
-//! // … point a provider of the kind `a1111` at `web_ui.base_url()` …
 //! ```
 
 mod parts;
@@ -17,7 +16,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use self::parts::{HALF_DONE, mistake, png, stamp};
+use self::parts::{HALF_DONE, SDCPP_BATCH, SDCPP_SAMPLERS, mistake, png, sdcpp_models, stamp};
 use crate::{
     local_server::{Handler, LocalServer, Reply},
     raw_server::RawRequest,
@@ -239,10 +238,12 @@ impl State {
             }
             ("GET", "/sdapi/v1/samplers") => {
                 let sampler = |name: &&str| json!({ "name": name, "aliases": [], "options": {} });
-                reply.json(200, &json!(SAMPLERS.iter().map(sampler).collect::<Vec<_>>()));
+                let names = if has_state { SAMPLERS } else { SDCPP_SAMPLERS };
+                reply.json(200, &json!(names.iter().map(sampler).collect::<Vec<_>>()));
             }
             ("GET", "/sdapi/v1/options") => {
-                reply.json(200, &json!({ "sd_model_checkpoint": "base.safetensors [31e35c80fc]" }));
+                let model = if has_state { "base.safetensors [31e35c80fc]" } else { "base" };
+                reply.json(200, &json!({ "sd_model_checkpoint": model }));
             }
             ("GET", "/sdapi/v1/progress") if has_state => reply.json(200, &self.progress()),
             ("POST", "/sdapi/v1/interrupt") if has_state => {
@@ -256,11 +257,16 @@ impl State {
             ("POST", "/internal/progress") if self.copy == Copy::WebUi => {
                 reply.json(200, &self.progress_of(&body));
             }
+            // The server of stable-diffusion.cpp says nothing about a path that it does not know.
+            _ if !has_state => reply.whole(404, "text/plain", b""),
             _ => reply.json(404, &json!({ "detail": "Not Found" })),
         }
     }
 
     fn models(&self) -> Value {
+        if self.copy == Copy::SdCpp {
+            return sdcpp_models();
+        }
         let inner = self.inner();
         let model = |name: &str| {
             json!({
@@ -268,11 +274,8 @@ impl State {
                 "sha256": null, "filename": format!("/models/{name}.safetensors"), "config": null,
             })
         };
-        let mut models = vec![model("base"), model("dreamy_v2")];
-        if inner.has_new_model && inner.is_refreshed {
-            models.push(model("fresh"));
-        }
-        Value::Array(models)
+        let fresh = (inner.has_new_model && inner.is_refreshed).then(|| model("fresh"));
+        [model("base"), model("dreamy_v2")].into_iter().chain(fresh).collect()
     }
 
     fn progress(&self) -> Value {
@@ -364,8 +367,12 @@ impl State {
     fn result(&self, body: &Value, began: u64, is_interrupted: bool, fault: Option<&RunFault>) -> Value {
         let number = |name: &str, default: u64| body[name].as_u64().unwrap_or(default);
         let (width, height, seed) = (number("width", 512), number("height", 512), number("seed", 1));
-        let rounds = if self.copy == Copy::SdCpp { 1 } else { number("n_iter", 1) };
-        let seeds: Vec<u64> = (0..number("batch_size", 1) * rounds).map(|number| seed + number).collect();
+        let count = match self.copy {
+            // The server knows no rounds, and makes at most this many pictures at once.
+            Copy::SdCpp => number("batch_size", 1).clamp(1, SDCPP_BATCH),
+            _ => number("batch_size", 1) * number("n_iter", 1),
+        };
+        let seeds: Vec<u64> = (0..count).map(|number| seed + number).collect();
         let draw = |seed: &u64| match fault {
             Some(RunFault::NoPicture) => {
                 STANDARD.encode("no picture at all, and long enough to be taken for one by somebody")

@@ -1,6 +1,8 @@
 //! A server that imitates the native API of `sd-server`, the server of stable-diffusion.cpp: jobs for pictures and videos, in memory only.
 //!
-//! A job is done after a number of polls rather than a time, so that no test depends on speed.
+//! A job is done after a number of polls rather than a time, so that no test depends on speed. One job is generating at a time, and cannot be cancelled.
+
+mod parts;
 
 use std::{
     collections::HashMap,
@@ -10,12 +12,11 @@ use std::{
     thread::JoinHandle,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+use self::parts::{refusal, shown};
 use crate::{
     fake_provider::http::{Request, Response},
-    raw_server::png,
     wait::eventually,
 };
 
@@ -25,7 +26,7 @@ pub const WEBM: &[u8] = include_bytes!("../../daemon/src/media/samples/film.webm
 /// What happens to the jobs of a prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SdcppPlan {
-    /// Number of polls that are answered with `generating`.
+    /// Number of polls of any job during which it is generating.
     pub polls_until_done: usize,
     /// The message with which the job fails.
     pub fails_with: Option<&'static str>,
@@ -48,8 +49,12 @@ pub struct SdcppJob {
     pub body: Value,
     /// Number of times that it was polled.
     pub polls: usize,
+    /// Number of polls of any job while it was generating.
+    done_polls: usize,
     /// Whether it was cancelled.
     pub is_cancelled: bool,
+    /// Whether a request to cancel it was refused, because it was generating.
+    pub is_cancel_refused: bool,
     /// Whether it is completed, failed or cancelled.
     pub is_over: bool,
 }
@@ -250,7 +255,14 @@ impl Server {
         match (request.method.as_str(), segments.as_slice()) {
             ("GET", ["capabilities"]) => Response::json(
                 200,
-                &json!({ "model": { "name": "sd.gguf" }, "supported_modes": ["img_gen"] }),
+                &json!({
+                    "model": { "name": "sd.gguf", "stem": "sd", "path": "/models/sd.gguf" },
+                    "current_mode": "img_gen",
+                    "supported_modes": ["img_gen", "vid_gen"],
+                    "output_formats_by_mode": { "img_gen": ["png", "jpeg", "webp"], "vid_gen": ["webm", "webp", "avi"] },
+                    "limits": { "min_width": 64, "max_width": 4_096, "max_batch_count": 8, "max_queue_size": 64 },
+                    "features": { "cancel_queued": true, "cancel_generating": false },
+                }),
             ),
             ("POST", [kind @ ("img_gen" | "vid_gen")]) => state.submit(kind, &request.body),
             ("GET", ["jobs", id]) => state.poll(id),
@@ -262,10 +274,17 @@ impl Server {
 
 impl State {
     fn submit(&mut self, kind: &str, body: &[u8]) -> Response {
-        let Ok(body) = serde_json::from_slice::<Value>(body) else { return refusal(400, "invalid json") };
+        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+            return Response::json(400, &json!({ "error": "invalid json", "message": "syntax error" }));
+        };
         let Some(prompt) = body["prompt"].as_str() else {
             return refusal(400, "invalid generation parameters");
         };
+        // The server has no such file, and takes no pictures in shades of grey.
+        let has_files = body["lora"].as_array().is_some_and(|files| !files.is_empty());
+        if has_files || ["init_image", "end_image"].iter().any(|name| parts::is_grey(&body[name])) {
+            return refusal(400, "invalid generation parameters");
+        }
         if let Some((status, message)) = self.plans.get(prompt).and_then(|plan| plan.refuses) {
             return refusal(status, message);
         }
@@ -273,13 +292,15 @@ impl State {
             self.refused += 1;
             return refusal(429, "job queue is full");
         }
-        let id = format!("job_{}", self.forgotten.len() + self.jobs.len() + 1);
+        let id = format!("job_6b0ae21f_{:08}", self.forgotten.len() + self.jobs.len());
         let job = SdcppJob {
             id: id.clone(),
             kind: kind.to_owned(),
             body,
             polls: 0,
+            done_polls: 0,
             is_cancelled: false,
+            is_cancel_refused: false,
             is_over: false,
         };
         self.jobs.push(job);
@@ -289,53 +310,57 @@ impl State {
     }
 
     fn poll(&mut self, id: &str) -> Response {
-        let is_held = self.is_held;
-        let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) else {
+        if !self.jobs.iter().any(|job| job.id == id) {
             return refusal(404, "job not found");
-        };
+        }
+        self.go_on();
+        let place = self.waiting().position(|job| job.id == id);
+        let is_generating = self.generating().is_some_and(|job| job.id == id);
+        let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) else { unreachable!("it was there") };
         let plan = self.plans.get(job.prompt()).cloned().unwrap_or_default();
         if plan.is_expired {
             job.is_over = true;
             return refusal(410, "job expired");
         }
         job.polls += 1;
-        job.is_over |= !is_held && job.polls > plan.polls_until_done;
-        let (status, result, error) = match plan.fails_with {
-            _ if job.is_cancelled => ("cancelled", Value::Null, json!({ "code": "cancelled" })),
-            _ if !job.is_over => ("generating", Value::Null, Value::Null),
-            Some(message) => {
-                ("failed", Value::Null, json!({ "code": "generation_failed", "message": message }))
-            }
-            None => ("completed", result(job, plan.garbage), Value::Null),
-        };
-        // The fields are sorted, as the server's JSON library does it: the state comes after the result.
-        let text = format!(
-            "{{\"created\":1775401200,\"error\":{error},\"id\":\"{id}\",\"kind\":\"{}\",\"queue_position\":0,\"result\":{result},\"status\":\"{status}\"}}",
-            job.kind
-        );
-        Response::new(200, "application/json", text.into_bytes())
+        Response::new(200, "application/json", shown(job, &plan, is_generating, place).into_bytes())
+    }
+
+    /// Lets the job that is generating go on by one poll, whichever job is polled.
+    fn go_on(&mut self) {
+        if self.is_held {
+            return;
+        }
+        let plans = &self.plans;
+        if let Some(job) = self.jobs.iter_mut().find(|job| !job.is_over) {
+            job.done_polls += 1;
+            let plan = plans.get(job.prompt());
+            job.is_over = job.done_polls > plan.map_or(0, |plan| plan.polls_until_done);
+        }
+    }
+
+    /// Returns the job that is generating. The server has one worker, which takes the next job at once.
+    fn generating(&self) -> Option<&SdcppJob> {
+        self.jobs.iter().find(|job| !job.is_over)
+    }
+
+    /// Returns the jobs in the queue.
+    fn waiting(&self) -> impl Iterator<Item = &SdcppJob> {
+        self.jobs.iter().filter(|job| !job.is_over).skip(1)
     }
 
     fn cancel(&mut self, id: &str) -> Response {
+        let is_waiting = self.waiting().any(|job| job.id == id);
         let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) else {
             return refusal(404, "job not found");
         };
-        job.is_cancelled = true;
+        if !is_waiting && !job.is_over {
+            job.is_cancel_refused = true;
+            return refusal(409, "job is currently generating and cannot be interrupted yet");
+        }
+        job.is_cancelled |= is_waiting;
         job.is_over = true;
-        Response::json(200, &json!({ "id": id, "status": "cancelled" }))
+        let plan = self.plans.get(job.prompt()).cloned().unwrap_or_default();
+        Response::new(200, "application/json", shown(job, &plan, false, None).into_bytes())
     }
-}
-
-fn result(job: &SdcppJob, garbage: Option<&str>) -> Value {
-    if job.kind == "vid_gen" {
-        return json!({ "b64_json": STANDARD.encode(WEBM), "mime_type": "video/webm", "fps": 16, "frame_count": 33 });
-    }
-    let picture = garbage.map_or_else(|| STANDARD.encode(png()), str::to_owned);
-    let count = job.body["batch_count"].as_u64().unwrap_or(1);
-    let images: Vec<_> = (0..count).map(|index| json!({ "index": index, "b64_json": picture })).collect();
-    json!({ "output_format": "png", "images": images })
-}
-
-fn refusal(status: u16, message: &str) -> Response {
-    Response::json(status, &json!({ "error": message }))
 }

@@ -11,6 +11,7 @@
 )]
 #![allow(clippy::needless_pass_by_value, reason = "callers write their params in place: `json!({ .. })`")]
 
+pub mod any_comfyui;
 pub mod bench;
 pub mod connect_page;
 pub mod echo;
@@ -19,8 +20,10 @@ pub mod fake_ollama;
 pub mod fake_provider;
 pub mod fake_sdcpp;
 pub mod film;
+pub mod http;
 pub mod lines;
 pub mod local_server;
+pub mod mask;
 pub mod module_graph;
 pub mod needs;
 pub mod own_machine;

@@ -340,11 +340,17 @@ fn the_picture_of_an_interrupted_run_is_no_result() {
 #[test]
 fn the_copy_of_the_api_in_stable_diffusion_cpp_works_with_what_it_knows() {
     let server = FakeA1111::start(Copy::SdCpp);
-    let sandbox = started(&server, "batch_size = 4\nmodel = \"base\"");
+    let sandbox = started(&server, "model = \"base\"");
     assert!(check(&sandbox).0);
     let mut connection = sandbox.connect();
     let task = make(&mut connection, &json!({ "prompt": "a", "width": 64, "height": 64, "n": 4 }), 1);
     assert_eq!(task["outputs"].as_array().map(Vec::len), Some(4), "{task}");
+    let body = &server.runs()[0].1;
+    assert_eq!((&body["batch_size"], &body["n_iter"]), (&json!(4), &json!(1)), "it knows no rounds");
+    // It makes at most eight pictures of one request.
+    let task = make(&mut connection, &json!({ "prompt": "a", "width": 64, "height": 64, "n": 9 }), 1);
+    assert_eq!((&task["state"], task["outputs"].as_array().map(Vec::len)), (&json!("succeeded"), Some(8)));
+    assert_eq!(task["notes"][0]["message"], "8 of 9 pictures came", "{task}");
     server.on_prompt("b", RunFault::Held);
     let id = submit(&mut connection, &prompt("b"), 1);
     server.wait_for_run();

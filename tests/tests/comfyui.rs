@@ -1,4 +1,4 @@
-//! Pictures and videos by workflows of ComfyUI. With `REEL_TEST_COMFYUI_URL` the plain tests run against a real server.
+//! Pictures and videos by workflows of ComfyUI. `real_comfyui` has what holds at a real server, too.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,17 +10,20 @@
 
 use std::fs;
 
-use reel_tests::{Connection, FakeComfyui, Sandbox, eventually, fake_provider::FILM};
+use reel_tests::{Connection, FakeComfyui, Sandbox, eventually, fake_provider::FILM, mask};
 use serde_json::{Value, json};
 
 /// A workflow of a user that saves a video. Its nodes are found by their titles.
 const VIDEO: &str = r#"{
   "1": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "dream.safetensors" } },
   "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "old", "clip": ["1", 1] }, "_meta": { "title": "reel:prompt" } },
-  "3": { "class_type": "KSampler", "inputs": { "seed": 5, "steps": 20, "latent_image": ["4", 0] }, "_meta": { "title": "reel:seed,steps" } },
+  "3": { "class_type": "KSampler", "inputs": { "seed": 5, "steps": 20, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+         "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["4", 0] }, "_meta": { "title": "reel:seed,steps" } },
   "4": { "class_type": "EmptyLatentImage", "inputs": { "width": 320, "height": 240, "batch_size": 1 }, "_meta": { "title": "reel:frames=batch_size" } },
-  "5": { "class_type": "PrimitiveInt", "inputs": { "value": 8 }, "_meta": { "title": "reel:fps" } },
-  "6": { "class_type": "SaveVideo", "inputs": { "filename_prefix": "video/ComfyUI", "format": "auto" } }
+  "5": { "class_type": "PrimitiveFloat", "inputs": { "value": 8.0 }, "_meta": { "title": "reel:fps" } },
+  "6": { "class_type": "SaveVideo", "inputs": { "filename_prefix": "video/ComfyUI", "format": "auto", "codec": "auto", "video": ["8", 0] } },
+  "7": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["1", 2] } },
+  "8": { "class_type": "CreateVideo", "inputs": { "images": ["7", 0], "fps": ["5", 0] } }
 }"#;
 
 /// Starts a daemon whose provider `comfy` is this server, with the keys in `more` in its section. `files` are written beside the configuration.
@@ -160,17 +163,23 @@ fn a_picture_is_made_from_a_picture_with_a_mask() {
     );
     assert_eq!(server.input(name), Some(picture), "{name}");
     assert_eq!(graph["8"]["inputs"]["denoise"], 0.4);
-    let params =
-        json!({ "prompt": "a door", "width": 64, "height": 48, "input_images": [digest], "mask": digest });
-    assert_made(&connection.generate(params), "image/png");
-    let graph = server.posts()[2].graph.clone();
-    assert_eq!(
-        (&graph["11"]["class_type"], &graph["11"]["inputs"]["image"]),
-        (&json!("LoadImageMask"), &graph["4"]["inputs"]["image"])
-    );
-    // The mask is scaled and cropped as the picture is.
-    for input in ["width", "height", "crop"] {
-        assert_eq!(graph["14"]["inputs"][input], graph["5"]["inputs"][input], "{input}");
+    let square = connection.generate(json!({ "prompt": "a door", "width": 64, "height": 64 }));
+    for (number, mask) in [mask::transparent_left(), mask::white_left()].iter().enumerate() {
+        let path = sandbox.work().join("mask.png");
+        fs::write(&path, mask).unwrap();
+        let put = connection.ok("artifact.put", json!({ "path": path }));
+        let inputs = [&square["outputs"][0]["digest"]];
+        let params = json!({ "prompt": "a door", "width": 64, "height": 48, "input_images": inputs, "mask": put["digest"] });
+        assert_made(&connection.generate(params), "image/png");
+        let graph = server.posts()[3 + number].graph.clone();
+        assert_eq!(graph["11"]["class_type"], "LoadImageMask");
+        // The node reads only the transparency, so the white half of the other mask is transparent for the server.
+        let sent = server.input(graph["11"]["inputs"]["image"].as_str().unwrap()).unwrap();
+        assert_eq!(mask::first_row(&sent), (vec![0, 0], vec![0, 255]));
+        // The mask is scaled and cropped as the picture is.
+        for input in ["width", "height", "crop"] {
+            assert_eq!(graph["14"]["inputs"][input], graph["5"]["inputs"][input], "{input}");
+        }
     }
 }
 
@@ -190,7 +199,12 @@ fn a_video_is_made_by_the_workflow_of_the_user() {
         (&json!(17), &json!(20)),
         "2 s at 8 frames a second"
     );
-    let webm = VIDEO.replace("SaveVideo", "SaveWEBM").replace("reel:prompt", "Prompt");
+    let (video, webm) = (
+        r#""SaveVideo", "inputs": { "filename_prefix": "video/ComfyUI", "format": "auto", "codec": "auto", "video": ["8", 0] }"#,
+        r#""SaveWEBM", "inputs": { "filename_prefix": "ComfyUI", "codec": "vp9", "crf": 32.0, "fps": ["5", 0], "images": ["7", 0] }"#,
+    );
+    assert!(VIDEO.contains(video));
+    let webm = VIDEO.replace(video, webm).replace("reel:prompt", "Prompt");
     fs::write(sandbox.root().join("webm.json"), webm).unwrap();
     let patch = "video_workflow = \"webm.json\"\nvideo_patch = { prompt = \"/2/inputs/text\" }";
     sandbox.configure(&format!(
@@ -219,10 +233,12 @@ fn progress_is_true_and_a_preview_is_shown() {
         (progress["fraction"].as_f64()? >= 0.45).then_some(progress)
     });
     assert!(progress["fraction"].as_f64().unwrap() <= 0.55, "{progress}");
+    // The node has no title but the one that says what is set there.
+    assert_eq!(progress["message"], "comfy: 50 % (KSampler)");
     let preview = eventually("a preview is told", || {
         events.next_event()["partial"]["preview_path"].as_str().map(str::to_owned)
     });
-    assert!(fs::read(&preview).unwrap().starts_with(b"\x89PNG"));
+    assert!(fs::read(&preview).unwrap().starts_with(b"\xff\xd8"), "a JPEG");
     server.release();
     assert_made(&connection.wait(id), "image/png");
     assert!(!fs::exists(&preview).unwrap(), "a preview is removed with its attempt");
@@ -296,47 +312,4 @@ fn a_cancelled_job_is_stopped_and_no_job_of_another_program_is() {
     for id in [running, waiting, third] {
         assert_eq!(connection.wait(id)["state"], "cancelled");
     }
-}
-
-/// A workflow without any model, which every server can run. The prompt goes to a node that nothing uses.
-const BLANK: &str = r#"{
-  "1": { "class_type": "EmptyImage", "inputs": { "width": 512, "height": 512, "batch_size": 1, "color": 1193046 }, "_meta": { "title": "reel:width,height,n,colour=color" } },
-  "2": { "class_type": "SaveImage", "inputs": { "filename_prefix": "ComfyUI", "images": ["1", 0] } },
-  "3": { "class_type": "PrimitiveString", "inputs": { "value": "" }, "_meta": { "title": "reel:prompt" } }
-}"#;
-
-/// Runs against the server at `REEL_TEST_COMFYUI_URL` if the variable is set, and against the imitation otherwise.
-#[test]
-fn plain_requests_work_at_any_server() {
-    let fake = FakeComfyui::start();
-    let url = std::env::var("REEL_TEST_COMFYUI_URL").unwrap_or_else(|_| fake.base_url());
-    let sandbox = comfy_at(&url, "workflow = \"blank.json\"", &[("blank.json", BLANK)]);
-    let check = sandbox.reel(&["providers", "check", "comfy"]);
-    assert!(check.expect_code(0).stdout.contains("runs ComfyUI"), "{}", check.stdout);
-    let mut connection = sandbox.connect();
-    // The number makes each run of this test another one for a server that keeps its results.
-    let number = std::process::id() % 0xff_ffff;
-    let task = connection.generate(
-        json!({ "prompt": "nothing", "width": 96, "height": 64, "n": 2, "extra": { "colour": number } }),
-    );
-    assert_made(&task, "image/png");
-    assert_eq!(
-        (task["outputs"].as_array().unwrap().len(), &task["outputs"][1]["width"]),
-        (2, &json!(96)),
-        "{task}"
-    );
-    let mut failing = |extra: Value| {
-        let params = json!({ "prompt": "nothing", "width": 96, "height": 64, "extra": extra });
-        let id = connection.submit("image.generate", params);
-        connection.wait(id)
-    };
-    let task = failing(json!({ "colour": -7 }));
-    let message = task["error"]["message"].as_str().unwrap_or_default();
-    assert_eq!(task["error"]["code"], "provider_refused", "{task}");
-    assert!(
-        message.contains("node 1 (reel:width,height,n,colour=color): color is -7, and the least is 0"),
-        "{message}"
-    );
-    let task = failing(json!({ "tone": 7 }));
-    assert!(task["error"]["message"].as_str().unwrap().contains("no place for \"tone\""), "{task}");
 }

@@ -17,9 +17,21 @@ use serde_json::{Value, json};
 const WORKFLOW: &str = r#"{
   "1": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "dream.safetensors" }, "_meta": { "title": "Load it" } },
   "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "", "clip": ["1", 1] }, "_meta": { "title": "reel:prompt" } },
-  "3": { "class_type": "KSampler", "inputs": { "seed": 5, "steps": 8 }, "_meta": { "title": "Draw" } },
-  "4": { "class_type": "SaveImage", "inputs": { "filename_prefix": "mine", "images": ["3", 0] } }
+  "3": { "class_type": "KSampler", "inputs": { "seed": 5, "steps": 8, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+         "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["5", 0] }, "_meta": { "title": "Draw" } },
+  "4": { "class_type": "SaveImage", "inputs": { "filename_prefix": "mine", "images": ["6", 0] } },
+  "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 64, "height": 64, "batch_size": 1 } },
+  "6": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["1", 2] }, "_meta": { "title": "Decode" } }
 }"#;
+
+/// Returns the workflow with a node that saves a video in place of the one that saves a picture.
+fn with_video() -> String {
+    let video =
+        r#""SaveWEBM", "inputs": { "codec": "vp9", "fps": 8.0, "crf": 32.0, "filename_prefix": "mine","#;
+    let picture = r#""SaveImage", "inputs": { "filename_prefix": "mine","#;
+    assert!(WORKFLOW.contains(picture));
+    WORKFLOW.replace(picture, video)
+}
 
 #[track_caller]
 fn comfy(server: &FakeComfyui, workflow: Option<&str>, more: &str) -> Sandbox {
@@ -65,9 +77,30 @@ fn each_refusal_of_a_workflow_names_the_node_and_the_input() {
         ("\"KSampler\"", "\"FluxSamplerDeluxe\"", "node 3 (Draw), of the type FluxSamplerDeluxe"),
         ("\"SaveImage\"", "\"VAEEncode\"", "Prompt has no outputs"),
         (
-            "\"KSampler\", \"inputs\": {",
-            "\"LoadImage\", \"inputs\": { \"image\": \"x.png\",",
+            "VAEDecode\", \"inputs\": {",
+            "LoadImage\", \"inputs\": { \"image\": \"x.png\",",
             "Invalid image file: x.png",
+        ),
+        (
+            "\"steps\": 8",
+            "\"steps\": \"many\"",
+            "node 3 (Draw): Failed to convert an input value to a INT value",
+        ),
+        (
+            "\"vae\": [\"1\", 2]",
+            "\"vae\": [\"1\", 1]",
+            "node 6 (Decode): Return type mismatch between linked nodes",
+        ),
+        (
+            "\"vae\": [\"1\", 2]",
+            "\"vae\": [\"77\", 0]",
+            "node 6 (Decode): vae is linked to node 77, which the workflow does not have",
+        ),
+        ("\"images\": [\"6\", 0]", "\"images\": [\"6\", 0, 1]", "node 4 (SaveImage): Bad linked input"),
+        (
+            "\"EmptyLatentImage\"",
+            "\"RepeatLatentBatch\"",
+            "node 5 (RepeatLatentBatch): the input amount is missing",
         ),
     ] {
         assert!(WORKFLOW.contains(from), "{from}");
@@ -97,7 +130,7 @@ fn what_the_workflow_has_no_place_for_is_refused_before_anything_is_sent() {
 #[test]
 fn a_video_workflow_without_a_place_for_a_param_refuses_it_when_the_task_is_submitted() {
     let server = FakeComfyui::start();
-    let no_place = WORKFLOW.replace("SaveImage", "SaveVideo");
+    let no_place = with_video();
     let frames = no_place.replace("\"title\": \"Draw\"", "\"title\": \"reel:frames=steps\"");
     for (workflow, params, words, remedy) in [
         (&no_place, json!({ "duration_s": 4 }), "comfy makes nothing of duration_s", "reel:frames"),
@@ -166,7 +199,7 @@ fn a_result_that_the_server_has_only_in_its_cache_is_made_once_more() {
     let server = FakeComfyui::start();
     // This node saves under the same name each time, so the server takes the second result from its cache.
     let workflow =
-        WORKFLOW.replace("\"SaveImage\"", "\"SaveNowhere\"").replace("\"filename_prefix\": \"mine\", ", "");
+        WORKFLOW.replace("\"SaveImage\"", "\"PreviewImage\"").replace("\"filename_prefix\": \"mine\", ", "");
     let sandbox = comfy(&server, Some(&workflow), "");
     let mut connection = sandbox.connect();
     assert_eq!(picture(&mut connection, "a cat")["state"], "succeeded");
@@ -185,9 +218,21 @@ fn a_result_that_the_server_has_only_in_its_cache_is_made_once_more() {
 }
 
 #[test]
+fn what_the_server_leaves_out_of_a_workflow_is_noted() {
+    let server = FakeComfyui::start();
+    let broken = r#""7": { "class_type": "SaveImage", "inputs": { "filename_prefix": "b" }, "_meta": { "title": "Broken" } },"#;
+    let workflow = WORKFLOW.replacen('{', &format!("{{ {broken}"), 1);
+    let sandbox = comfy(&server, Some(&workflow), "");
+    let task = picture(&mut sandbox.connect(), "a cat");
+    assert_eq!(task["state"], "succeeded", "{task}");
+    let note = task["notes"][0]["message"].as_str().unwrap_or_default();
+    assert!(note.contains("node 7 (Broken): the input images is missing"), "{task}");
+}
+
+#[test]
 fn a_workflow_that_saves_no_picture_says_so() {
     let server = FakeComfyui::start();
-    let sandbox = comfy(&server, Some(&WORKFLOW.replace("SaveImage", "SaveVideo")), "");
+    let sandbox = comfy(&server, Some(&with_video()), "");
     assert_failed(
         &picture(&mut sandbox.connect(), "a cat"),
         "provider_failed",
@@ -211,6 +256,10 @@ fn the_check_names_nodes_and_models_that_the_server_lacks() {
     assert!(said.contains("node 3 (Draw) is of the type FluxSamplerDeluxe"), "{said}");
     let (_, said) = check(&comfy(&server, None, "model = \"gone.safetensors\""));
     assert!(said.contains("no checkpoint \"gone.safetensors\"; the server has dream.safetensors"), "{said}");
+    let broken = WORKFLOW.replace("\"samples\": [\"3\", 0]", "\"samples\": [\"33\", 0]");
+    let (code, said) = check(&comfy(&server, Some(&broken), ""));
+    let words = "node 6 (Decode): samples is linked to node 33, which the workflow does not have";
+    assert!(code != Some(0) && said.contains(words), "{said}");
     let listed = comfy(&server, None, "").reel(&["providers", "models", "comfy"]);
     assert!(
         listed.stdout.contains("dream.safetensors") && listed.stdout.contains("sketch.safetensors"),

@@ -14,6 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reel_tests::{
     Connection, FakeSdcpp, Sandbox, eventually,
     fake_sdcpp::{SdcppPlan, WEBM},
+    mask,
     raw_server::png,
     studio::prompt,
 };
@@ -60,7 +61,9 @@ fn a_picture_is_a_job_whose_last_answer_has_the_result() {
     assert!(planned["url"].as_str().is_some_and(|url| url.ends_with("/sdcpp/v1/img_gen")), "{dry}");
     assert_eq!(planned["body"]["prompt"], "a hut", "{dry}");
     let checked = sandbox.reel(&["providers", "check", "machine"]);
-    assert!(checked.expect_code(0).stdout.contains("answers"), "{checked:?}");
+    assert!(checked.expect_code(0).stdout.contains("answers; its model is sd"), "{checked:?}");
+    let models = sandbox.reel(&["providers", "models", "machine"]);
+    assert!(!models.stderr.contains("not a list"), "{models:?}");
 }
 
 #[test]
@@ -68,9 +71,9 @@ fn a_video_is_a_job_too_and_pictures_to_start_from_are_sent() {
     let server = FakeSdcpp::start();
     let sandbox = Sandbox::started_with(&server.config(""));
     let mut connection = sandbox.connect();
-    let data = STANDARD.encode(png());
+    let data = STANDARD.encode(mask::coloured());
     let path = sandbox.work().join("start.png");
-    fs::write(&path, png()).unwrap();
+    fs::write(&path, mask::coloured()).unwrap();
     let digest = connection.ok("artifact.put", json!({ "path": path }))["digest"].clone();
     let params = json!({ "prompt": "waves", "duration_s": 2, "image": digest });
     let id = connection.submit("video.generate", params);
@@ -80,16 +83,32 @@ fn a_video_is_a_job_too_and_pictures_to_start_from_are_sent() {
         (&json!("succeeded"), &json!("video/webm"))
     );
     assert_eq!(fs::read(task["outputs"][0]["path"].as_str().unwrap()).unwrap(), WEBM);
-    let params = json!({
-        "prompt": "a red boat", "width": 64, "height": 64, "input_images": [digest], "mask": digest, "strength": 0.5,
-    });
+    // The server ignores transparency, and changes what is white.
+    for mask in [mask::transparent_left(), mask::white_left()] {
+        fs::write(&path, mask).unwrap();
+        let mask = connection.ok("artifact.put", json!({ "path": path }))["digest"].clone();
+        let params = json!({
+            "prompt": "a red boat", "width": 64, "height": 64, "input_images": [digest], "mask": mask, "strength": 0.5,
+        });
+        let id = connection.submit("image.generate", params);
+        assert_made(&connection.wait(id), 1);
+    }
+    // The server refuses pictures in shades of grey.
+    fs::write(&path, mask::grey()).unwrap();
+    let grey = connection.ok("artifact.put", json!({ "path": path }))["digest"].clone();
+    let params = json!({ "prompt": "a red boat", "width": 64, "height": 64, "input_images": [grey] });
     let id = connection.submit("image.generate", params);
     assert_made(&connection.wait(id), 1);
     let jobs = server.jobs();
+    let sent = STANDARD.decode(jobs[3].body["init_image"].as_str().unwrap()).unwrap();
+    assert_eq!(mask::first_row(&sent), (vec![200; 3], vec![30; 3]));
     assert_eq!((jobs[0].kind.as_str(), &jobs[0].body["video_frames"]), ("vid_gen", &json!(33)));
     assert_eq!((&jobs[0].body["init_image"], &jobs[0].body["end_image"]), (&json!(data), &Value::Null));
-    assert_eq!((&jobs[1].body["init_image"], &jobs[1].body["mask_image"]), (&json!(data), &json!(data)));
-    assert_eq!(jobs[1].body["strength"], 0.5);
+    for job in &jobs[1..3] {
+        assert_eq!((&job.body["init_image"], &job.body["strength"]), (&json!(data), &json!(0.5)));
+        let sent = STANDARD.decode(job.body["mask_image"].as_str().unwrap()).unwrap();
+        assert_eq!(mask::first_row(&sent), (vec![255], vec![0]));
+    }
 }
 
 #[test]
@@ -224,16 +243,45 @@ fn errors_are_shown_in_the_words_of_the_server() {
 }
 
 #[test]
-fn a_cancelled_task_has_its_job_cancelled() {
+fn a_job_in_the_queue_is_cancelled_and_one_that_is_generating_goes_on() {
     let server = FakeSdcpp::start();
     server.hold();
+    let sandbox = Sandbox::started_with(&server.config("max_concurrent = 2"));
+    let mut connection = sandbox.connect();
+    let generating = submit(&mut connection, "a storm");
+    server.wait_until_polled("a storm");
+    let waiting = submit(&mut connection, "a calm");
+    server.wait_until_polled("a calm");
+    eventually("its place in the queue is shown", || {
+        let message = connection.task(waiting)["progress"]["message"].clone();
+        (message == "machine: queued, place 1").then_some(())
+    });
+    for id in [waiting, generating] {
+        connection.ok("task.cancel", json!({ "id": id }));
+        assert_eq!(connection.wait(id)["state"], "cancelled");
+    }
+    eventually("both are asked to end", || {
+        let jobs = server.jobs();
+        (jobs[0].is_cancel_refused && jobs[1].is_cancelled).then_some(())
+    });
+    // The server works on until the first job is done, and the next one waits for that.
+    let next = submit(&mut connection, "a dawn");
+    server.wait_until_polled("a dawn");
+    server.release();
+    assert_made(&connection.wait(next), 1);
+    assert_eq!(server.jobs().len(), 3);
+}
+
+#[test]
+fn more_pictures_than_the_server_makes_are_noted() {
+    let server = FakeSdcpp::start();
     let sandbox = Sandbox::started_with(&server.config(""));
     let mut connection = sandbox.connect();
-    let id = submit(&mut connection, "a storm");
-    server.wait_until_polled("a storm");
-    connection.ok("task.cancel", json!({ "id": id }));
-    assert_eq!(connection.wait(id)["state"], "cancelled");
-    eventually("the job is cancelled", || server.jobs()[0].is_cancelled.then_some(()));
+    let params = json!({ "prompt": "a boat", "width": 64, "height": 64, "n": 9 });
+    let id = connection.submit("image.generate", params);
+    let task = connection.wait(id);
+    assert_eq!((&task["state"], task["outputs"].as_array().map(Vec::len)), (&json!("succeeded"), Some(8)));
+    assert_eq!(task["notes"][0]["message"], "8 of 9 pictures came", "{task}");
 }
 
 #[test]

@@ -86,6 +86,17 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// The form in which a service wants the mask of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskForm {
+    /// As the request has it. Its transparent parts may change.
+    AsGiven,
+    /// A picture without transparency, whose white parts may change.
+    White,
+    /// A picture whose transparent parts may change, also if the request has one without transparency, whose white parts may change.
+    Transparent,
+}
+
 /// The requests and answers of one kind of service, as pure functions.
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// Returns the request for new pictures.
@@ -150,10 +161,14 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// Whether the mask of a request must be a picture without transparency that is white where the picture may change. Otherwise it is sent as it was
-    /// given: transparent where the picture may change.
-    fn has_white_masks(&self) -> bool {
+    /// Whether the service takes no pictures to start from that are in shades of grey.
+    fn wants_colour(&self) -> bool {
         false
+    }
+
+    /// Returns the form in which the service wants the mask of a request.
+    fn mask_form(&self) -> MaskForm {
+        MaskForm::AsGiven
     }
 
     /// Returns the value of the header `Authorization` for this key.
@@ -185,4 +200,14 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
 
     /// Returns a path that can be requested without cost, and that is answered with 401 if the key is wrong.
     fn check_path(&self) -> &'static str;
+
+    /// Whether the answer to the path of the check is a list of models. Services that make pictures may be without this path.
+    fn lists_models(&self) -> bool {
+        true
+    }
+
+    /// Returns what the answer to a check says about the service, if anything. The error says why it cannot serve all of these services.
+    fn described(&self, _: &Document, _services: &[String]) -> Result<Option<String>, String> {
+        Ok(None)
+    }
 }

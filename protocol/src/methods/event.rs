@@ -211,7 +211,7 @@ pub struct PartialEvent {
     pub offset: u64,
     /// The text of the piece; empty for a picture.
     pub text: String,
-    /// The path of the file of an unfinished picture; null for a text. The file is removed when the attempt ends.
+    /// The path of the file of an unfinished picture; null for a text. The file is removed when the attempt ends, and may be removed when several newer ones were shown.
     #[serde(default)]
     pub preview_path: Option<String>,
 }

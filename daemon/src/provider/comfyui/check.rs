@@ -9,7 +9,7 @@ use super::{
     ComfyProvider, ComfySettings,
     answers::choices,
     refusal::allowed_words,
-    workflow::{Workflow, inputs, is_value, title},
+    workflow::{Workflow, broken_links, inputs, is_value, title},
 };
 use crate::{
     domain::{Class, Failure},
@@ -148,6 +148,7 @@ impl ComfyProvider {
                 faults.push(format!("{named} is of the type {class}, which the server does not have: install the custom nodes that have it"));
                 continue;
             }
+            faults.extend(broken_links(workflow.nodes(), node).map(|link| format!("{named}: {link}")));
             for (input, value) in inputs(node).filter(|(_, value)| is_value(value)) {
                 let (Some(given), Some(allowed)) = (value.as_str(), choices(info, input)) else { continue };
                 let is_set_later = workflow.is_upload(id, input)

@@ -88,7 +88,8 @@ impl ComfyProvider {
                             pace(age)
                         }
                         Place::Running => {
-                            if call.fraction.get() <= 0.0 {
+                            // The websocket says more, unless there is none.
+                            if !shared.progress.borrow().has_begun() {
                                 call.report(0.0, format!("{name}: running"));
                             }
                             pace(age)

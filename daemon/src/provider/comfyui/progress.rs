@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::workflow::{inputs, title};
+use super::workflow::{MARK, inputs, title};
 
 /// The steps of a sampler whose number of steps is not in the workflow.
 const USUAL_STEPS: f64 = 20.0;
@@ -56,8 +56,17 @@ impl Progress {
         if weights.is_empty() {
             weights = graph.keys().map(|id| (id.clone(), 1.0)).collect();
         }
-        let titles = graph.iter().map(|(id, node)| (id.clone(), title(node).to_owned())).collect();
+        // A title that only says what is set there is no name for people.
+        let named =
+            |node: &Value| Some(title(node)).filter(|title| !title.starts_with(MARK)).map(str::to_owned);
+        let titles =
+            graph.iter().map(|(id, node)| (id.clone(), named(node).unwrap_or_else(|| class(node)))).collect();
         Self { id: id.to_owned(), weights, titles, done: BTreeMap::new(), current: None }
+    }
+
+    /// Whether the websocket has said that the job runs.
+    pub fn has_begun(&self) -> bool {
+        self.current.is_some()
     }
 
     /// Reads a message. None if it says nothing about this job.
@@ -170,6 +179,14 @@ mod tests {
         assert_eq!(read("executing", json!({ "node": null, "prompt_id": "a" })), Some(Told::Over));
         assert_eq!(read("execution_error", json!({ "prompt_id": "a" })), Some(Told::Over));
         assert_eq!(progress.read("no json"), None);
+        // A title that says what reel sets there is none for people.
+        let graph =
+            json!({ "1": { "class_type": "KSampler", "inputs": {}, "_meta": { "title": "reel:seed" } } });
+        let mut progress = Progress::new("a", graph.as_object().unwrap());
+        assert!(!progress.has_begun());
+        let begun = json!({ "type": "executing", "data": { "node": "1", "prompt_id": "a" } });
+        assert_eq!(progress.read(&begun.to_string()), at(0.0, "KSampler"));
+        assert!(progress.has_begun());
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{answers::choices, workflow::title};
+use super::{
+    answers::choices,
+    workflow::{broken_links, title},
+};
 
 /// Most complaints of one answer that are shown.
 const SHOWN_COMPLAINTS: usize = 3;
@@ -24,7 +27,13 @@ pub fn words(answer: &Value, graph: &Map<String, Value>) -> String {
                 .unwrap_or_else(|| text(node, "class_type"))
         );
         for error in node.get("errors").and_then(Value::as_array).into_iter().flatten() {
-            complaints.push(format!("{named}: {}", complaint(error)));
+            // The server says only the number of the node that it did not find.
+            let broken = if text(error, "type").starts_with("exception_during") {
+                graph.get(id).and_then(|node| broken_links(graph, node).next())
+            } else {
+                None
+            };
+            complaints.push(format!("{named}: {}", broken.unwrap_or_else(|| complaint(error))));
         }
     }
     if complaints.is_empty() {
@@ -34,6 +43,16 @@ pub fn words(answer: &Value, graph: &Map<String, Value>) -> String {
     complaints.truncate(SHOWN_COMPLAINTS);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     format!("{}{more}", complaints.join("; "))
+}
+
+/// Whether the server may lack what the workflow needs: a type of node, a model, or another file.
+pub fn may_lack_something(answer: &Value) -> bool {
+    let kind = answer.pointer("/error/type").and_then(Value::as_str);
+    let nodes = answer.get("node_errors").and_then(Value::as_object).into_iter().flatten();
+    let mut errors = nodes.filter_map(|(_, node)| node.get("errors")?.as_array()).flatten();
+    let lacks =
+        |error: &Value| matches!(text(error, "type"), "value_not_in_list" | "custom_validation_failed");
+    kind == Some("invalid_prompt") || errors.any(lacks)
 }
 
 /// Returns the words of an error that concerns the whole workflow.
@@ -52,7 +71,12 @@ fn whole(answer: &Value, graph: &Map<String, Value>) -> String {
         .unwrap_or_default();
     match (message, details) {
         ("", "") => "the server gave no reason".to_owned(),
+        // The server does not name a node if it has found no end of the links, since each node of a loop needs another one first.
+        (message, "") if text(error, "type") == "prompt_outputs_failed_validation" => {
+            format!("{}, without the name of a node; the links between nodes may be a loop", cut(message))
+        }
         (message, "") => format!("{named}{}", cut(message)),
+        (message, _) if node.is_some() => format!("{named}{}", cut(message)),
         (message, details) => format!("{named}{}: {}", cut(message), cut(details)),
     }
 }
@@ -129,6 +153,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_broken_link_and_a_loop_are_named_where_the_server_names_neither() {
+        let graph = json!({ "7": { "class_type": "SaveImage", "inputs": { "images": ["77", 0] }, "_meta": { "title": "Save" } } });
+        let graph = graph.as_object().unwrap();
+        let error = json!({ "type": "exception_during_validation", "message": "Exception when validating node", "details": "'77'" });
+        let broken =
+            json!({ "error": {}, "node_errors": { "7": { "errors": [error], "class_type": "SaveImage" } } });
+        assert_eq!(
+            words(&broken, graph),
+            "node 7 (Save): images is linked to node 77, which the workflow does not have"
+        );
+        let error = json!({ "type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", "details": "" });
+        let said = words(&json!({ "error": error, "node_errors": {} }), graph);
+        assert!(said.ends_with("the links between nodes may be a loop"), "{said}");
+    }
+
+    #[test]
     fn each_refusal_names_the_node_the_input_and_what_the_server_allows() {
         let graph = json!({
             "4": { "class_type": "CheckpointLoaderSimple", "inputs": {}, "_meta": { "title": "Load Checkpoint" } },
@@ -180,18 +220,16 @@ mod tests {
             ),
             (
                 json!({ "error": { "type": "invalid_prompt", "message": "Cannot execute because node Nonsense does not exist.", "details": "Node ID '#6'", "extra_info": {} }, "node_errors": [] }),
-                "node 6 (Mine), of the type Nonsense: Cannot execute because node Nonsense does not exist.: Node ID '#6'",
-            ),
-            (
-                json!({ "error": { "type": "prompt_no_outputs", "message": "Prompt has no outputs", "details": "" }, "node_errors": [] }),
-                "Prompt has no outputs",
+                "node 6 (Mine), of the type Nonsense: Cannot execute because node Nonsense does not exist.",
             ),
             (json!({ "error": "no prompt" }), "no prompt"),
             (json!([]), "the server gave no reason"),
         ];
-        for (answer, expected) in cases {
-            assert_eq!(words(&answer, graph), expected, "{answer}");
+        for (answer, expected) in &cases {
+            assert_eq!(words(answer, graph), *expected, "{answer}");
         }
+        assert!(may_lack_something(&cases[0].0) && may_lack_something(&cases[5].0));
+        assert!(!may_lack_something(&cases[2].0) && !may_lack_something(&json!([])));
         let many = json!({ "error": {}, "node_errors": { "4": { "errors": vec![list(json!([])); 9] } } });
         assert!(words(&many, graph).ends_with("; and 6 more") && words(&many, graph).len() < 400);
     }

@@ -1,6 +1,6 @@
 //! The websocket of a job: its progress and previews. Whatever happens to it, the polls go on.
 
-use std::{convert::Infallible, io::Write as _, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, io::Write as _, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt as _, future::pending};
@@ -33,10 +33,12 @@ const MOST_FAILURES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Largest message, in bytes. Previews have some ten kilobytes.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
-/// Most previews of one job that are shown. Their files exist until the job ends.
+/// Most previews of one job whose files exist at once. Then the oldest one is removed, which a client has had some seconds to read.
 const MAX_PREVIEWS: usize = 8;
 /// The shortest time between two previews that are shown.
 const PREVIEW_PAUSE: Duration = Duration::from_secs(1);
+/// The part of the time since the first preview that is the shortest time until the next one, so that a job of an hour shows about a hundred.
+const PREVIEW_PART: u32 = 16;
 
 /// A websocket to the server.
 pub(super) type Socket = WebSocketStream<reqwest::Upgraded>;
@@ -44,8 +46,11 @@ pub(super) type Socket = WebSocketStream<reqwest::Upgraded>;
 /// The previews of one job.
 #[derive(Default)]
 struct Previews {
-    files: Vec<Preview>,
-    shown_at: Option<Instant>,
+    files: VecDeque<Preview>,
+    /// The number of the next one.
+    next: u64,
+    /// When the first one and the last one were shown.
+    shown: Option<(Instant, Instant)>,
 }
 
 impl ComfyProvider {
@@ -131,14 +136,17 @@ impl ComfyProvider {
         }
     }
 
-    /// Shows a preview, unless there were enough of them.
+    /// Shows a preview, unless there was one a moment ago.
     async fn show(&self, call: &Call, message: &[u8], previews: &mut Previews) {
-        let is_early = previews.shown_at.is_some_and(|at| at.elapsed() < PREVIEW_PAUSE);
+        let is_early = previews.shown.is_some_and(|(first, last)| {
+            last.elapsed() < PREVIEW_PAUSE.max(last.duration_since(first) / PREVIEW_PART)
+        });
         let Some((picture, extension)) = preview(message) else { return };
-        if is_early || previews.files.len() >= MAX_PREVIEWS {
+        if is_early {
             return;
         }
-        previews.shown_at = Some(Instant::now());
+        let now = Instant::now();
+        previews.shown = Some((previews.shown.map_or(now, |(first, _)| first), now));
         let (picture, spools, inspector) =
             (picture.to_vec(), self.core.equipment.spools.clone(), self.core.equipment.inspector.clone());
         let writing = tokio::task::spawn_blocking(move || {
@@ -149,8 +157,12 @@ impl ComfyProvider {
             spools.preview(&spooled, extension).ok()
         });
         if let Ok(Some(file)) = writing.await {
-            call.progress.preview(previews.files.len() as u64, file.path().to_path_buf());
-            previews.files.push(file);
+            call.progress.preview(previews.next, file.path().to_path_buf());
+            previews.next += 1;
+            previews.files.push_back(file);
+            if previews.files.len() > MAX_PREVIEWS {
+                previews.files.pop_front();
+            }
         }
     }
 }

@@ -164,7 +164,11 @@ impl ComfyProvider {
             "{name} refuses the workflow: {} (status 400)",
             shown(&refusal::words(answer, graph), None)
         );
-        let hint = format!("reel providers check {name} names the nodes and models that the server lacks");
+        let hint = if refusal::may_lack_something(answer) {
+            format!("reel providers check {name} names the nodes and models that the server lacks")
+        } else {
+            "change this in the request or in the workflow, and run the workflow once in ComfyUI before you export it again".to_owned()
+        };
         Failure::new(Class::Invalid, message, hint).status(400)
     }
 
@@ -262,15 +266,18 @@ impl ComfyProvider {
 
     /// Uploads the input pictures and returns their names at the server. A name follows from the bytes, so no upload replaces another picture.
     async fn upload(&self, call: &Call) -> Result<Vec<String>, Failure> {
-        let files = match &call.work {
-            Work::Image(request) => request.inputs.clone(),
-            Work::Video(request) => request.inputs.clone(),
+        let report = || call.report(0.0, format!("uploading to {}", self.core.config.name));
+        let (pictures, _held) = match &call.work {
+            Work::Image(request) if !request.inputs.is_empty() => {
+                report();
+                self.core.read_pictures(request).await?
+            }
+            Work::Video(request) if !request.inputs.is_empty() => {
+                report();
+                self.core.read_inputs(request.inputs.clone()).await?
+            }
+            Work::Image(_) | Work::Video(_) => return Ok(Vec::new()),
         };
-        if files.is_empty() {
-            return Ok(Vec::new());
-        }
-        call.report(0.0, format!("uploading to {}", self.core.config.name));
-        let (pictures, _held) = self.core.read_inputs(files).await?;
         let mut names = Vec::new();
         for InputPicture { media_type, extension, bytes } in pictures {
             let file = format!("{}.{extension}", blake3::hash(&bytes).to_hex());

@@ -9,7 +9,7 @@ use crate::{
     domain::{Class, ImageRequest},
     provider::{
         http::Document,
-        wire::{Item, Refusal, Submission, Wire},
+        wire::{Item, MaskForm, Refusal, Submission, Wire},
         words::words,
     },
 };
@@ -31,6 +31,11 @@ impl Wire for ComfyWire {
         let values = of_image(workflow, request, model, &names).unwrap_or_default();
         let body: Value = json!({ "prompt": workflow.fill(&values, "reel/(the id of the job)") });
         Submission::json("prompt", body.to_string().into_bytes())
+    }
+
+    /// The node that loads a mask takes a picture without transparency for one where nothing may change.
+    fn mask_form(&self) -> MaskForm {
+        MaskForm::Transparent
     }
 
     fn picture_field(&self) -> &'static str {

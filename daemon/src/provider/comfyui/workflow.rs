@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// The beginning of the titles that name inputs.
-const MARK: &str = "reel:";
+pub const MARK: &str = "reel:";
 /// The title that marks a node whose files are the result. Without it, those of all nodes are.
 const OUTPUT: &str = "output";
 /// Most nodes of a workflow. The largest that people share have some hundreds.
@@ -260,6 +260,15 @@ pub fn title(node: &Value) -> &str {
     let title =
         node.pointer("/_meta/title").and_then(Value::as_str).map(str::trim).filter(|title| !title.is_empty());
     title.or_else(|| node.get("class_type").and_then(Value::as_str)).unwrap_or_default()
+}
+
+/// Returns the words for each input of a node that is linked to a node which the workflow does not have.
+pub fn broken_links<'a>(nodes: &'a Map<String, Value>, node: &'a Value) -> impl Iterator<Item = String> + 'a {
+    inputs(node).filter_map(|(input, value)| {
+        let source = value.as_array()?.first()?.as_str()?;
+        let is_broken = !is_value(value) && !nodes.contains_key(source);
+        is_broken.then(|| format!("{input} is linked to node {source}, which the workflow does not have"))
+    })
 }
 
 /// Returns the inputs of a node.

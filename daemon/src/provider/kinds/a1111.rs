@@ -10,7 +10,10 @@ mod server;
 mod settings;
 mod watch;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{StatusCode, Url, header::HeaderMap};
@@ -22,7 +25,7 @@ use crate::{
     provider::{
         Equipment, Kind, Provider,
         http::Document,
-        wire::{InputPicture, Item, Refusal, Submission, Wire},
+        wire::{InputPicture, Item, MaskForm, Refusal, Submission, Wire},
     },
 };
 
@@ -94,11 +97,32 @@ struct RunWire {
     /// The id by which the server knows the run. None for requests that are only shown.
     task_id: Option<String>,
     info: Mutex<Option<RunInfo>>,
+    /// Whether the server knows no rounds, so that all pictures of a request are made at once.
+    has_no_rounds: AtomicBool,
 }
 
 impl RunWire {
     fn new(task_id: String) -> Self {
-        Self { task_id: Some(task_id), info: Mutex::default() }
+        Self { task_id: Some(task_id), ..Self::default() }
+    }
+
+    /// Has all pictures of a request made at once.
+    fn avoid_rounds(&self) {
+        self.has_no_rounds.store(true, Ordering::Relaxed);
+    }
+
+    fn request(
+        &self,
+        request: &ImageRequest,
+        model: Option<&str>,
+        settings: &Settings,
+        inputs: Vec<InputPicture>,
+    ) -> Submission {
+        let mut settings = settings.get::<WebUiSettings>().cloned().unwrap_or_default();
+        if self.has_no_rounds.load(Ordering::Relaxed) {
+            settings.batch_size = u32::MAX;
+        }
+        request::request(request, model, &settings, self.task_id.as_deref(), inputs)
     }
 
     /// Returns what the answer said of its run. None before an answer.
@@ -109,7 +133,7 @@ impl RunWire {
 
 impl Wire for RunWire {
     fn submission(&self, request: &ImageRequest, model: Option<&str>, settings: &Settings) -> Submission {
-        request::request(request, model, settings.get(), self.task_id.as_deref(), Vec::new())
+        self.request(request, model, settings, Vec::new())
     }
 
     fn edit(
@@ -119,11 +143,16 @@ impl Wire for RunWire {
         settings: &Settings,
         inputs: Vec<InputPicture>,
     ) -> Option<Submission> {
-        Some(request::request(request, model, settings.get(), self.task_id.as_deref(), inputs))
+        Some(self.request(request, model, settings, inputs))
     }
 
-    fn has_white_masks(&self) -> bool {
+    /// The server of stable-diffusion.cpp silently leaves out pictures in shades of grey.
+    fn wants_colour(&self) -> bool {
         true
+    }
+
+    fn mask_form(&self) -> MaskForm {
+        MaskForm::White
     }
 
     /// The key is `USER:PASSWORD`, as in the server's option `--api-auth`.

@@ -97,7 +97,7 @@ impl KindSection for Comfyui {
 
 impl Kind for Comfyui {
     fn adapter_version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     /// A param is refused if none of the workflows for pictures has a place for it. The attempt checks the workflow that the request needs.

@@ -2,6 +2,7 @@
 //!
 //! Source: stable-diffusion.cpp `examples/server/api.md`, `routes_sdcpp.cpp` and `async_jobs.cpp`.
 
+mod check;
 mod jobs;
 mod requests;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::{
         http::{Document, Node, retry_after},
         jobs::JobWire,
         remote::RemoteProvider,
-        wire::{InputPicture, Item, Refusal, Submission, Wire},
+        wire::{InputPicture, Item, MaskForm, Refusal, Submission, Wire},
         words::words,
     },
 };
@@ -92,7 +93,7 @@ impl KindSection for Sdcpp {
 
 impl Kind for Sdcpp {
     fn adapter_version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     fn image(&self, config: &ProviderConfig) -> ImageCapabilities {
@@ -144,6 +145,16 @@ impl Wire for Sdcpp {
         Some(self)
     }
 
+    /// The server refuses pictures in shades of grey.
+    fn wants_colour(&self) -> bool {
+        true
+    }
+
+    /// The server ignores transparency: it decodes a mask to shades of grey.
+    fn mask_form(&self) -> MaskForm {
+        MaskForm::White
+    }
+
     fn picture_field(&self) -> &'static str {
         FILE
     }
@@ -166,6 +177,15 @@ impl Wire for Sdcpp {
 
     fn check_path(&self) -> &'static str {
         "sdcpp/v1/capabilities"
+    }
+
+    /// The server has the one model with which it was started.
+    fn lists_models(&self) -> bool {
+        false
+    }
+
+    fn described(&self, document: &Document, services: &[String]) -> Result<Option<String>, String> {
+        check::described(document, services)
     }
 }
 

@@ -63,7 +63,7 @@ impl RemoteProvider {
         if !answer.status.is_success() {
             let refusal = self.wire.refusal(answer.status, &answer.headers, &answer.document);
             // Some servers that make pictures have no list of models.
-            let is_usable = refusal.class == Class::Invalid;
+            let is_usable = refusal.class == Class::Invalid && self.wire.lists_models();
             let failure = self.refused(refusal, answer.status, key.as_ref());
             if is_usable {
                 let (status, words) = (answer.status, failure.error.message);
@@ -80,8 +80,12 @@ impl RemoteProvider {
             );
             return Err(fault(ErrorCode::ProviderFailed, message));
         }
+        let described = self.wire.described(&answer.document, &self.config.services);
+        let described = described
+            .map_err(|why| fault(ErrorCode::ProviderFailed, format!("{host} answers, and {why}")))?;
         if key.is_none() {
-            return Ok(format!("{host} answers; no key is configured"));
+            let said = described.unwrap_or_else(|| "no key is configured".to_owned());
+            return Ok(format!("{host} answers; {said}"));
         }
         // A service that serves this list to everybody says nothing about the key, so try a wrong key as well.
         match self.ask_for_models(Secret::new(WRONG_KEY).as_ref()).await {

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::{
-    DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Luma,
+    DynamicImage, GrayAlphaImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Luma, LumaA,
     codecs::{bmp::BmpDecoder, gif::GifDecoder},
 };
 
@@ -54,10 +54,7 @@ pub(super) fn to_png(
 /// Converts a mask to a PNG in shades of grey that is white where the mask is transparent. A mask without transparency is white where it was. Returns
 /// it with the reservation for its bytes. Blocks on the CPU.
 pub(super) fn to_white_mask(bytes: &[u8], budget: &Budget) -> Result<(Vec<u8>, Reservation), ConvertError> {
-    let undecodable = |error: image::ImageError| ConvertError::Undecodable(error.to_string());
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let reader = reader.map_err(|error| ConvertError::Undecodable(error.to_string()))?;
-    from(reader.into_decoder().map_err(undecodable)?, budget, |mask| {
+    from(decoder(bytes)?, budget, |mask| {
         if !mask.color().has_alpha() {
             return DynamicImage::ImageLuma8(mask.into_luma8());
         }
@@ -66,6 +63,54 @@ pub(super) fn to_white_mask(bytes: &[u8], budget: &Budget) -> Result<(Vec<u8>, R
             GrayImage::from_fn(mask.width(), mask.height(), |x, y| Luma([255 - mask.get_pixel(x, y).0[1]]));
         DynamicImage::ImageLuma8(white)
     })
+}
+
+/// Converts a mask without transparency to a PNG that is transparent where the mask is white. Returns it with the reservation for its bytes. None if
+/// the mask has transparency, which then says where the picture may change. Blocks on the CPU.
+pub(super) fn to_transparent_mask(
+    bytes: &[u8],
+    budget: &Budget,
+) -> Result<Option<(Vec<u8>, Reservation)>, ConvertError> {
+    let decoder = decoder(bytes)?;
+    if decoder.color_type().has_alpha() {
+        return Ok(None);
+    }
+    from(decoder, budget, |mask| {
+        let mask = mask.into_luma8();
+        let transparent = GrayAlphaImage::from_fn(mask.width(), mask.height(), |x, y| {
+            LumaA([0, 255 - mask.get_pixel(x, y).0[0]])
+        });
+        DynamicImage::ImageLumaA8(transparent)
+    })
+    .map(Some)
+}
+
+/// Converts a picture in shades of grey to a PNG with red, green and blue. Returns it with the reservation for its bytes. None if the picture has colours.
+/// Blocks on the CPU.
+pub(super) fn to_colour(
+    bytes: &[u8],
+    budget: &Budget,
+) -> Result<Option<(Vec<u8>, Reservation)>, ConvertError> {
+    let decoder = decoder(bytes)?;
+    let color = decoder.color_type();
+    if color.has_color() {
+        return Ok(None);
+    }
+    from(decoder, budget, |picture| {
+        if color.has_alpha() {
+            DynamicImage::ImageRgba8(picture.into_rgba8())
+        } else {
+            DynamicImage::ImageRgb8(picture.into_rgb8())
+        }
+    })
+    .map(Some)
+}
+
+fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder, ConvertError> {
+    let undecodable = |error: image::ImageError| ConvertError::Undecodable(error.to_string());
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let reader = reader.map_err(|error| ConvertError::Undecodable(error.to_string()))?;
+    reader.into_decoder().map_err(undecodable)
 }
 
 fn from(

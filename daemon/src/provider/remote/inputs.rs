@@ -6,12 +6,12 @@ use reel_protocol::ErrorCode;
 
 use super::{
     RemoteProvider,
-    convert::{CONVERTED, ConvertError, to_png, to_white_mask},
+    convert::{CONVERTED, ConvertError, to_colour, to_png, to_transparent_mask, to_white_mask},
 };
 use crate::{
     domain::{Class, Failure, ImageRequest, InputFile},
     memory::{Budget, Holder, Reservation},
-    provider::wire::{InputPicture, Submission},
+    provider::wire::{InputPicture, MaskForm, Submission},
 };
 
 /// Media types that every service accepts. A picture of one of these types is sent byte for byte.
@@ -30,15 +30,7 @@ impl RemoteProvider {
         if request.inputs.is_empty() {
             return Ok((self.wire.submission(request, model, settings), Vec::new()));
         }
-        let (mut pictures, mut held) = self.read_inputs(request.inputs.clone()).await?;
-        if request.params.mask.is_some()
-            && self.wire.has_white_masks()
-            && let Some(mask) = pictures.pop()
-        {
-            let (mask, reservation) = self.white_mask(mask).await?;
-            pictures.push(mask);
-            held.push(reservation);
-        }
+        let (pictures, held) = self.read_pictures(request).await?;
         let submission = self.wire.edit(request, model, settings, pictures).ok_or_else(|| {
             let message = format!("{} makes no pictures from pictures", self.config.name);
             Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
@@ -46,14 +38,42 @@ impl RemoteProvider {
         Ok((submission, held))
     }
 
-    /// Converts a mask that is transparent where the picture may change to one that is white there.
-    async fn white_mask(&self, mask: InputPicture) -> Result<(InputPicture, Reservation), Failure> {
+    /// Reads the pictures of a request for pictures, and converts them and its mask to the forms that the service wants.
+    pub(in crate::provider) async fn read_pictures(
+        &self,
+        request: &ImageRequest,
+    ) -> Result<(Vec<InputPicture>, Vec<Reservation>), Failure> {
+        self.read_formed(&request.inputs, request.params.mask.is_some()).await
+    }
+
+    /// Reads the files, and converts them to the forms that the service wants. The last one may be a mask.
+    pub(super) async fn read_formed(
+        &self,
+        files: &[InputFile],
+        has_mask: bool,
+    ) -> Result<(Vec<InputPicture>, Vec<Reservation>), Failure> {
+        let (pictures, mut held) = self.read_inputs(files.to_vec()).await?;
+        let (form, wants_colour) = (self.wire.mask_form(), self.wire.wants_colour());
+        if !wants_colour && (form == MaskForm::AsGiven || !has_mask) {
+            return Ok((pictures, held));
+        }
         let budget = self.equipment.budget.clone();
-        let converting = tokio::task::spawn_blocking(move || to_white_mask(&mask.bytes, &budget));
+        let converting = tokio::task::spawn_blocking(move || {
+            let last = pictures.len().saturating_sub(1);
+            let converted = pictures.into_iter().enumerate().map(|(number, picture)| {
+                if has_mask && number == last {
+                    return formed_mask(picture, form, &budget);
+                }
+                let converted = if wants_colour { to_colour(&picture.bytes, &budget)? } else { None };
+                Ok(replaced(picture, converted))
+            });
+            converted.collect::<Result<Vec<_>, ConvertError>>()
+        });
         let converted = converting.await.map_err(|panic| Unread::File(io::Error::other(panic)).failure())?;
-        let (bytes, held) = converted.map_err(|error| Unread::Unconverted(error).failure())?;
-        let mask = InputPicture { bytes, media_type: "image/png".to_owned(), extension: "png".to_owned() };
-        Ok((mask, held))
+        let converted = converted.map_err(|error| Unread::Unconverted(error).failure())?;
+        let (pictures, more): (Vec<_>, Vec<_>) = converted.into_iter().unzip();
+        held.extend(more.into_iter().flatten());
+        Ok((pictures, held))
     }
 
     /// Reads the files, and reserves memory for them. Returns a failure if one has another media type, or if they are too large together.
@@ -90,6 +110,30 @@ impl RemoteProvider {
         let (pictures, converted): (Vec<_>, Vec<_>) = read.map_err(Unread::failure)?.into_iter().unzip();
         Ok((pictures, converted.into_iter().flatten().chain([held]).collect()))
     }
+}
+
+/// Converts a mask to another form, with the reservation for its bytes. A mask that has the form already is returned as it is.
+fn formed_mask(
+    mask: InputPicture,
+    form: MaskForm,
+    budget: &Budget,
+) -> Result<(InputPicture, Option<Reservation>), ConvertError> {
+    let converted = match form {
+        MaskForm::AsGiven => None,
+        MaskForm::White => Some(to_white_mask(&mask.bytes, budget)?),
+        MaskForm::Transparent => to_transparent_mask(&mask.bytes, budget)?,
+    };
+    Ok(replaced(mask, converted))
+}
+
+/// Returns the PNG in place of a picture, if there is one.
+fn replaced(
+    picture: InputPicture,
+    png: Option<(Vec<u8>, Reservation)>,
+) -> (InputPicture, Option<Reservation>) {
+    let Some((bytes, held)) = png else { return (picture, None) };
+    let (media_type, extension) = ("image/png".to_owned(), "png".to_owned());
+    (InputPicture { media_type, extension, bytes }, Some(held))
 }
 
 /// Why a picture to start from cannot be sent.

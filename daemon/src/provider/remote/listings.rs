@@ -26,8 +26,11 @@ const MAX_NAME_BYTES: usize = 1_024;
 const LIST: Duration = Duration::from_secs(30);
 
 impl RemoteProvider {
-    /// Requests the list of models. Returns None if the service has no such list (404, 405 or 501).
+    /// Requests the list of models. Returns None if the service has no such list (404, 405 or 501), or if its kind has none.
     pub async fn list_models(&self) -> Result<Option<Vec<String>>, Failure> {
+        if !self.wire.lists_models() {
+            return Ok(None);
+        }
         match tokio::time::timeout(LIST, self.ask_for_list()).await {
             Ok(listed) => listed,
             Err(_) => Err(self.bad_answer("the list of models did not come within 30 seconds")),

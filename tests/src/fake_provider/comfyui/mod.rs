@@ -7,6 +7,7 @@ mod nodes;
 mod run;
 mod serve;
 mod socket;
+mod validate;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -85,8 +86,10 @@ struct State {
     running: Option<Item>,
     pending: Vec<Item>,
     history: HashMap<String, Value>,
-    /// The outputs of earlier jobs, by their workflow.
+    /// What the nodes of the last job have saved, by what decides it; null for nodes that save nothing.
     cache: HashMap<String, Value>,
+    /// The node that runs.
+    node: Option<String>,
     interrupted: HashSet<String>,
     sockets: HashMap<String, Vec<TcpStream>>,
     streams: Vec<TcpStream>,
@@ -102,11 +105,17 @@ struct Item {
     client: String,
     graph: Value,
     extra: Value,
+    /// The ids of the nodes that save files.
+    outputs: Vec<String>,
 }
 
 impl Item {
     fn shown(&self) -> Value {
-        serde_json::json!([self.number, self.id, self.graph, self.extra, []])
+        let mut extra = self.extra.as_object().cloned().unwrap_or_default();
+        if !self.client.is_empty() {
+            extra.insert("client_id".to_owned(), Value::from(self.client.as_str()));
+        }
+        serde_json::json!([self.number, self.id, self.graph, extra, self.outputs])
     }
 }
 
@@ -309,12 +318,18 @@ impl FakeComfyui {
         let graph = serde_json::json!({
             "1": { "class_type": "CLIPTextEncode", "inputs": { "text": prompt, "clip": ["2", 1] } },
             "2": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "dream.safetensors" } },
-            "3": { "class_type": "KSampler", "inputs": { "steps": 20, "seed": 1 } },
-            "4": { "class_type": "SaveImage", "inputs": { "filename_prefix": "other", "images": ["3", 0] } },
+            "3": { "class_type": "KSampler", "inputs": {
+                "steps": 20, "seed": 1, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+                "model": ["2", 0], "positive": ["1", 0], "negative": ["1", 0], "latent_image": ["5", 0],
+            } },
+            "4": { "class_type": "SaveImage", "inputs": { "filename_prefix": "other", "images": ["6", 0] } },
+            "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 64, "height": 64, "batch_size": 1 } },
+            "6": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["2", 2] } },
         });
         let mut state = self.shared.state();
         let id = format!("other-{}", state.number);
-        serve::enqueue(&self.shared, &mut state, &id, "another", graph, Value::Null);
+        let post = serve::Post { id: id.clone(), client: "another".to_owned(), graph, extra: Value::Null };
+        serve::enqueue(&self.shared, &mut state, post, vec!["4".to_owned()]);
         id
     }
 

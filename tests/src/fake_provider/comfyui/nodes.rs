@@ -1,129 +1,131 @@
-//! The types of nodes that the server knows, and what it says about workflows that do not fit them.
+//! The types of nodes that the server knows, with their inputs and outputs as the real server lists them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Disk, Switches};
+use super::Switches;
 
-/// The types that save files, and so make a workflow one that the server runs.
-const OUTPUTS: [&str; 5] = ["SaveImage", "PreviewImage", "SaveVideo", "SaveWEBM", "SaveNowhere"];
+/// A type of node.
+pub(super) struct Type {
+    /// The inputs that a node must have, by name: the type or the list of values, then the options.
+    pub required: Value,
+    /// The inputs that a node may have.
+    pub optional: Value,
+    /// The types of its outputs.
+    pub outputs: &'static [&'static str],
+    /// Whether it saves or shows files, and so makes a workflow one that the server runs.
+    pub saves: bool,
+}
 
-/// Returns what the server says about a type. None if it does not have the type.
-pub(super) fn info(class: &str, switches: &Switches) -> Option<Value> {
-    let text = json!(["STRING", { "multiline": true }]);
-    let number = |max: u64| json!(["INT", { "default": 1, "min": 1, "max": max }]);
+impl Type {
+    /// Returns what the server says about the type.
+    pub fn shown(&self, class: &str) -> Value {
+        json!({
+            "input": { "required": self.required, "optional": self.optional },
+            "output": self.outputs, "name": class, "output_node": self.saves,
+        })
+    }
+}
+
+/// Returns a type. None if the server does not have it.
+pub(super) fn find(class: &str, switches: &Switches) -> Option<Type> {
+    let made = |required: Value, outputs: &'static [&'static str]| {
+        Some(Type { required, optional: json!({}), outputs, saves: false })
+    };
+    let side = || int(1, 16_384);
+    let is_a = |name: &str| json!([name, {}]);
+    match class {
+        "CheckpointLoaderSimple" => made(
+            json!({ "ckpt_name": [switches.checkpoints, { "tooltip": "The name." }] }),
+            &["MODEL", "CLIP", "VAE"],
+        ),
+        "CLIPTextEncode" => made(json!({ "text": text(), "clip": is_a("CLIP") }), &["CONDITIONING"]),
+        "EmptyLatentImage" => made(
+            json!({ "width": int(16, 16_384), "height": int(16, 16_384), "batch_size": int(1, 4_096) }),
+            &["LATENT"],
+        ),
+        "KSampler" => made(
+            json!({
+                "model": is_a("MODEL"), "seed": int(0, u64::MAX), "steps": int(1, 10_000), "cfg": float(0.0, 100.0),
+                "sampler_name": [["euler", "ddim"], {}], "scheduler": [["normal", "karras"], {}],
+                "positive": is_a("CONDITIONING"), "negative": is_a("CONDITIONING"), "latent_image": is_a("LATENT"),
+                "denoise": float(0.0, 1.0),
+            }),
+            &["LATENT"],
+        ),
+        // The real server lists only the files that are in no folder, and takes others too.
+        "LoadImage" => {
+            made(json!({ "image": [["example.png"], { "image_upload": true }] }), &["IMAGE", "MASK"])
+        }
+        "LoadImageMask" => made(
+            json!({ "image": [["example.png"], { "image_upload": true }], "channel": [["alpha", "red", "green", "blue"]] }),
+            &["MASK"],
+        ),
+        "VAEDecode" => made(json!({ "samples": is_a("LATENT"), "vae": is_a("VAE") }), &["IMAGE"]),
+        "VAEEncode" => made(json!({ "pixels": is_a("IMAGE"), "vae": is_a("VAE") }), &["LATENT"]),
+        "ImageScale" => made(
+            json!({
+                "image": is_a("IMAGE"), "upscale_method": [["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]],
+                "width": int(0, 16_384), "height": int(0, 16_384), "crop": [["disabled", "center"]],
+            }),
+            &["IMAGE"],
+        ),
+        "RepeatLatentBatch" => made(json!({ "samples": is_a("LATENT"), "amount": int(1, 64) }), &["LATENT"]),
+        "SetLatentNoiseMask" => made(json!({ "samples": is_a("LATENT"), "mask": is_a("MASK") }), &["LATENT"]),
+        "MaskToImage" => made(json!({ "mask": is_a("MASK") }), &["IMAGE"]),
+        "ImageToMask" => {
+            made(json!({ "image": is_a("IMAGE"), "channel": [["red", "green", "blue", "alpha"]] }), &["MASK"])
+        }
+        "ImageInvert" => made(json!({ "image": is_a("IMAGE") }), &["IMAGE"]),
+        "ImageBlur" => made(
+            json!({ "image": is_a("IMAGE"), "blur_radius": int(1, 31), "sigma": float(0.1, 10.0) }),
+            &["IMAGE"],
+        ),
+        "EmptyImage" => made(
+            json!({ "width": side(), "height": side(), "batch_size": int(1, 4_096), "color": int(0, 0xff_ffff) }),
+            &["IMAGE"],
+        ),
+        "PrimitiveString" => made(json!({ "value": ["STRING", {}] }), &["STRING"]),
+        "PrimitiveInt" => made(json!({ "value": ["INT", {}] }), &["INT"]),
+        "PrimitiveFloat" => made(json!({ "value": ["FLOAT", {}] }), &["FLOAT"]),
+        "CreateVideo" => Some(Type {
+            required: json!({ "images": is_a("IMAGE"), "fps": float(1.0, 120.0) }),
+            optional: json!({ "audio": is_a("AUDIO") }),
+            outputs: &["VIDEO"],
+            saves: false,
+        }),
+        _ => saving(class),
+    }
+}
+
+/// Returns a type that saves or shows files.
+fn saving(class: &str) -> Option<Type> {
+    let is_a = |name: &str| json!([name, {}]);
+    let prefix = || json!(["STRING", { "default": "ComfyUI" }]);
     let required = match class {
-        "CheckpointLoaderSimple" => {
-            json!({ "ckpt_name": [switches.checkpoints, { "tooltip": "The name." }] })
-        }
-        "CLIPTextEncode" => json!({ "text": text, "clip": ["CLIP"] }),
-        "EmptyLatentImage" => {
-            json!({ "width": number(16_384), "height": number(16_384), "batch_size": number(4_096) })
-        }
-        "KSampler" => {
-            json!({ "seed": ["INT", { "min": 0 }], "steps": number(10_000), "sampler_name": ["COMBO", { "options": ["euler", "ddim"] }] })
-        }
-        "LoadImage" | "LoadImageMask" => json!({ "image": [[], { "image_upload": true }] }),
-        "VAEDecode" => json!({ "samples": ["LATENT"], "vae": ["VAE"] }),
-        "VAEEncode" => json!({ "pixels": ["IMAGE"], "vae": ["VAE"] }),
-        "ImageScale" => json!({ "image": ["IMAGE"], "width": number(16_384), "height": number(16_384) }),
-        "RepeatLatentBatch" => json!({ "samples": ["LATENT"], "amount": number(64) }),
-        "SetLatentNoiseMask" => json!({ "samples": ["LATENT"], "mask": ["MASK"] }),
-        "MaskToImage" => json!({ "mask": ["MASK"] }),
-        "ImageToMask" => json!({ "image": ["IMAGE"], "channel": [["red", "green", "blue", "alpha"]] }),
-        "SaveImage" | "SaveNowhere" | "PreviewImage" => json!({ "images": ["IMAGE"] }),
-        "SaveVideo" | "SaveWEBM" => json!({ "filename_prefix": ["STRING", {}] }),
-        "EmptyImage" => {
-            let colour = json!(["INT", { "default": 0, "min": 0, "max": 0xff_ffff }]);
-            json!({ "width": number(4_096), "height": number(4_096), "batch_size": number(4_096), "color": colour })
-        }
-        "PrimitiveString" => json!({ "value": ["STRING", {}] }),
-        "PrimitiveInt" => json!({ "value": ["INT", {}] }),
+        "SaveImage" => json!({ "images": is_a("IMAGE"), "filename_prefix": prefix() }),
+        // Each start of the real server gives the files of this type a name of their own.
+        "PreviewImage" => json!({ "images": is_a("IMAGE") }),
+        "SaveVideo" => json!({
+            "video": is_a("VIDEO"), "filename_prefix": prefix(),
+            "format": ["COMBO", { "options": ["auto", "mp4"] }], "codec": ["COMBO", { "options": ["auto", "h264"] }],
+        }),
+        "SaveWEBM" => json!({
+            "images": is_a("IMAGE"), "filename_prefix": prefix(), "codec": ["COMBO", { "options": ["vp9", "av1"] }],
+            "fps": float(0.01, 1_000.0), "crf": float(0.0, 63.0),
+        }),
         _ => return None,
     };
-    Some(
-        json!({ "input": { "required": required, "optional": {} }, "name": class, "output_node": OUTPUTS.contains(&class) }),
-    )
+    Some(Type { required, optional: json!({}), outputs: &[], saves: true })
 }
 
-/// Checks a workflow. Returns the body of the answer with the status 400 if it does not hold.
-pub(super) fn check(graph: &Map<String, Value>, switches: &Switches, disk: &Disk) -> Result<(), Value> {
-    let refused = |kind: &str, message: String, details: String, node_errors: Value| {
-        let error = json!({ "type": kind, "message": message, "details": details, "extra_info": {} });
-        Err(json!({ "error": error, "node_errors": node_errors }))
-    };
-    for (id, node) in graph {
-        let class = node["class_type"].as_str().unwrap_or_default();
-        if info(class, switches).is_none() {
-            let message = format!("Cannot execute because node {class} does not exist.");
-            return refused("invalid_prompt", message, format!("Node ID '#{id}'"), json!([]));
-        }
-    }
-    if !graph.values().any(|node| OUTPUTS.contains(&node["class_type"].as_str().unwrap())) {
-        return refused("prompt_no_outputs", "Prompt has no outputs".to_owned(), String::new(), json!([]));
-    }
-    let mut errors = Map::new();
-    for (id, node) in graph {
-        let found = node_errors(node, switches, disk);
-        if !found.is_empty() {
-            errors.insert(
-                id.clone(),
-                json!({ "errors": found, "dependent_outputs": ["7"], "class_type": node["class_type"] }),
-            );
-        }
-    }
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let message = "Prompt outputs failed validation".to_owned();
-    refused("prompt_outputs_failed_validation", message, String::new(), Value::Object(errors))
+fn text() -> Value {
+    json!(["STRING", { "multiline": true }])
 }
 
-fn node_errors(node: &Value, switches: &Switches, disk: &Disk) -> Vec<Value> {
-    let class = node["class_type"].as_str().unwrap();
-    let info = info(class, switches).unwrap();
-    let mut errors = Vec::new();
-    for (input, spec) in info["input"]["required"].as_object().unwrap() {
-        let given = &node["inputs"][input];
-        let error = |kind: &str, message: String, details: String| {
-            json!({ "type": kind, "message": message, "details": details,
-                    "extra_info": { "input_name": input, "input_config": spec, "received_value": given } })
-        };
-        if given.is_null() && !matches!(class, "KSampler" | "VAEDecode" | "SaveVideo" | "SaveWEBM") {
-            errors.push(error(
-                "required_input_missing",
-                "Required input is missing".to_owned(),
-                input.clone(),
-            ));
-            continue;
-        }
-        if class.starts_with("LoadImage") {
-            let name = given.as_str().unwrap_or_default();
-            if !disk.inputs.contains_key(name) {
-                errors.push(json!({ "type": "custom_validation_failed", "message": "Custom validation failed for node",
-                    "details": format!("image - Invalid image file: {name}"), "extra_info": { "input_name": input } }));
-            }
-            continue;
-        }
-        let list = spec[0].as_array().or_else(|| spec[1]["options"].as_array());
-        if let Some(list) = list.filter(|list| given.is_string() && !list.contains(given)) {
-            let details = format!("{input}: {given} not in {}", Value::Array(list.clone()));
-            errors.push(error("value_not_in_list", "Value not in list".to_owned(), details));
-        }
-        if let (Some(value), Some(max)) = (given.as_f64(), spec[1]["max"].as_f64())
-            && value > max
-        {
-            errors.push(error(
-                "value_bigger_than_max",
-                format!("Value {value} bigger than max of {max}"),
-                input.clone(),
-            ));
-        }
-        if let (Some(value), Some(min)) = (given.as_f64(), spec[1]["min"].as_f64())
-            && value < min
-        {
-            let message = format!("Value {value} smaller than min of {min}");
-            errors.push(error("value_smaller_than_min", message, input.clone()));
-        }
-    }
-    errors
+fn int(min: u64, max: u64) -> Value {
+    json!(["INT", { "default": min, "min": min, "max": max }])
+}
+
+fn float(min: f64, max: f64) -> Value {
+    json!(["FLOAT", { "default": min, "min": min, "max": max }])
 }

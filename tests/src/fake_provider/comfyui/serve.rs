@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{ComfyPost, Item, Shared, State, nodes, socket};
+use super::{ComfyPost, Item, Shared, State, nodes, socket, validate::validate};
 use crate::fake_provider::http::{Request, Response};
 
 /// Accepts connections until the server is stopped.
@@ -59,6 +59,7 @@ fn one(shared: &Shared, mut stream: &TcpStream, request: &Request) -> io::Result
             Some(response) => response,
             None => return Ok(ControlFlow::Break(())),
         },
+        ("GET", ["history"]) => Response::json(200, &json!(shared.state().history)),
         ("GET", ["history", id]) => {
             let state = shared.state();
             let found = state.history.get(*id).map_or_else(|| json!({}), |entry| json!({ *id: entry }));
@@ -86,8 +87,11 @@ fn one(shared: &Shared, mut stream: &TcpStream, request: &Request) -> io::Result
             &json!({ "system": { "os": "posix", "comfyui_version": "0.3.64" }, "devices": [] }),
         ),
         ("GET", ["object_info", class]) => {
-            let info = nodes::info(class, &shared.switches());
-            Response::json(200, &info.map_or_else(|| json!({}), |info| json!({ *class: info })))
+            let found = nodes::find(class, &shared.switches());
+            Response::json(
+                200,
+                &found.map_or_else(|| json!({}), |found| json!({ *class: found.shown(class) })),
+            )
         }
         _ => Response::new(404, "text/plain; charset=utf-8", b"404: Not Found".to_vec()),
     };
@@ -113,9 +117,10 @@ fn submit(shared: &Shared, request: &Request) -> Option<Response> {
         let error = json!({ "type": "no_prompt", "message": "No prompt provided", "details": "No prompt provided", "extra_info": {} });
         return Some(Response::json(400, &json!({ "error": error, "node_errors": {} })));
     };
-    if let Err(refusal) = nodes::check(graph, &switches, &shared.disk()) {
-        return Some(Response::json(400, &refusal));
-    }
+    let (outputs, node_errors) = match validate(graph, &switches, &shared.disk()) {
+        Ok(valid) => valid,
+        Err(refusal) => return Some(Response::json(400, &refusal)),
+    };
     let is_lost = switches.lost_answers > 0;
     switches.lost_answers = switches.lost_answers.saturating_sub(1);
     let is_old = switches.is_old;
@@ -124,27 +129,32 @@ fn submit(shared: &Shared, request: &Request) -> Option<Response> {
     let text = |name: &str| body[name].as_str().map(str::to_owned);
     let id = text("prompt_id").filter(|_| !is_old).unwrap_or_else(|| format!("server-{}", state.number));
     let client = text("client_id").unwrap_or_default();
-    let number =
-        enqueue(shared, &mut state, &id, &client, body["prompt"].clone(), body["extra_data"].clone());
-    (!is_lost).then(|| Response::json(200, &json!({ "prompt_id": id, "number": number, "node_errors": {} })))
+    let (graph, extra) = (body["prompt"].clone(), body["extra_data"].clone());
+    let number = enqueue(shared, &mut state, Post { id: id.clone(), client, graph, extra }, outputs);
+    (!is_lost).then(|| {
+        Response::json(200, &json!({ "prompt_id": id, "number": number, "node_errors": node_errors }))
+    })
+}
+
+/// A workflow that was submitted.
+pub(super) struct Post {
+    pub id: String,
+    pub client: String,
+    pub graph: Value,
+    pub extra: Value,
 }
 
 /// Adds a job to the queue, also if another one has the same id, as the real server does.
-pub(super) fn enqueue(
-    shared: &Shared,
-    state: &mut State,
-    id: &str,
-    client: &str,
-    graph: Value,
-    extra: Value,
-) -> f64 {
+pub(super) fn enqueue(shared: &Shared, state: &mut State, post: Post, outputs: Vec<String>) -> f64 {
     let number = state.number as f64;
     state.number += 1;
+    let Post { id, client, graph, extra } = post;
     let mut disk = shared.disk();
     let life = disk.life;
-    disk.posts.push(ComfyPost { id: id.to_owned(), graph: graph.clone(), life });
+    disk.posts.push(ComfyPost { id: id.clone(), graph: graph.clone(), life });
     drop(disk);
-    state.pending.push(Item { number, id: id.to_owned(), client: client.to_owned(), graph, extra });
+    state.pending.push(Item { number, id, client, graph, extra, outputs });
+    socket::tell_queue(state);
     shared.changed.notify_all();
     number
 }
@@ -155,6 +165,7 @@ fn delete(shared: &Shared, body: &Value) -> Response {
     for id in body["delete"].as_array().into_iter().flatten() {
         if let Some(index) = state.pending.iter().position(|item| item.id == *id) {
             state.pending.remove(index);
+            socket::tell_queue(&mut state);
         }
     }
     Response::new(200, "application/octet-stream", Vec::new())
@@ -177,8 +188,15 @@ fn interrupt(shared: &Shared, body: &Value) -> Response {
 
 fn view(shared: &Shared, query: &str) -> Response {
     let key = (field(query, "subfolder"), field(query, "filename"));
-    if key.1.contains("..") || !matches!(field(query, "type").as_str(), "output" | "temp" | "input") {
+    if key.1.is_empty()
+        || key.1.starts_with('/')
+        || key.1.contains("..")
+        || !matches!(field(query, "type").as_str(), "output" | "temp" | "input")
+    {
         return Response::new(400, "text/plain; charset=utf-8", Vec::new());
+    }
+    if key.0.starts_with('/') || key.0.contains("..") {
+        return Response::new(403, "text/plain; charset=utf-8", Vec::new());
     }
     match shared.disk().outputs.get(&key) {
         Some(bytes) => Response::new(200, "application/octet-stream", bytes.clone()),
@@ -195,9 +213,21 @@ fn upload(shared: &Shared, request: &Request) -> Response {
     let Some(part) = parts.iter().find(|part| part.name == "image") else {
         return Response::new(400, "text/plain; charset=utf-8", Vec::new());
     };
-    let (name, folder) = (part.file_name.clone().unwrap_or_default(), text("subfolder"));
-    let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-    shared.disk().inputs.insert(path, part.bytes.clone());
+    let (mut name, folder) = (part.file_name.clone().unwrap_or_default(), text("subfolder"));
+    let path = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    let mut disk = shared.disk();
+    // Unless it may replace a file, a picture with other bytes gets another name.
+    let (stem, extension) =
+        name.rsplit_once('.').map(|(stem, end)| (stem.to_owned(), end.to_owned())).unwrap_or_default();
+    let mut number = 1;
+    while text("overwrite") != "true"
+        && disk.inputs.get(&path(&name)).is_some_and(|bytes| *bytes != part.bytes)
+    {
+        name = format!("{stem} ({number}).{extension}");
+        number += 1;
+    }
+    disk.inputs.insert(path(&name), part.bytes.clone());
+    drop(disk);
     Response::json(200, &json!({ "name": name, "subfolder": folder, "type": "input" }))
 }
 

@@ -17,14 +17,33 @@ pub(super) fn begin(state: &mut State, client: &str, stream: &TcpStream) -> io::
     let mut socket = stream.try_clone()?;
     socket.write_all(SWITCHING.as_bytes())?;
     state.sockets.entry(client.to_owned()).or_default().push(socket);
-    let status =
-        json!({ "status": { "exec_info": { "queue_remaining": state.pending.len() } }, "sid": client });
+    let remaining = remaining(state);
+    let status = json!({ "status": { "exec_info": { "queue_remaining": remaining } }, "sid": client });
     tell(state, client, "status", status);
-    // A client that connects again learns which job runs.
-    if let Some(item) = state.running.clone().filter(|item| item.client == client) {
-        tell(state, client, "executing", json!({ "node": "5", "prompt_id": item.id }));
+    // A client that connects again learns which node runs, and not of which job.
+    if state.node.is_some() && state.running.as_ref().is_some_and(|item| item.client == client) {
+        let node = json!({ "node": state.node });
+        tell(state, client, "executing", node);
     }
     Ok(())
+}
+
+fn remaining(state: &State) -> usize {
+    state.pending.len() + usize::from(state.running.is_some())
+}
+
+/// Tells every client how many jobs are in the queue.
+pub(super) fn tell_queue(state: &mut State) {
+    let status = json!({ "status": { "exec_info": { "queue_remaining": remaining(state) } } });
+    tell_all(state, "status", &status);
+}
+
+/// Sends a message to every client.
+pub(super) fn tell_all(state: &mut State, kind: &str, data: &Value) {
+    let clients: Vec<_> = state.sockets.keys().cloned().collect();
+    for client in clients {
+        tell(state, &client, kind, data.clone());
+    }
 }
 
 /// Sends a message to one client.
@@ -35,7 +54,8 @@ pub(super) fn tell(state: &mut State, client: &str, kind: &str, data: Value) {
 
 /// Sends a preview to one client.
 pub(super) fn show(state: &mut State, client: &str, picture: &[u8]) {
-    let message = [&1_u32.to_be_bytes()[..], &2_u32.to_be_bytes(), picture].concat();
+    // The picture is a JPEG.
+    let message = [&1_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), picture].concat();
     send(state, client, 0x82, &message);
 }
 

@@ -35,12 +35,10 @@ const FILL_ORIGINAL: u32 = 1;
 pub(super) fn request(
     request: &ImageRequest,
     model: Option<&str>,
-    settings: Option<&WebUiSettings>,
+    settings: &WebUiSettings,
     task_id: Option<&str>,
     inputs: Vec<InputPicture>,
 ) -> Submission {
-    let default = WebUiSettings::default();
-    let settings = settings.unwrap_or(&default);
     let params = &request.params;
     let mut fields = Map::new();
     let mut set = |name: &str, value: Value| {
@@ -128,7 +126,7 @@ mod tests {
             bytes: bytes.to_vec(),
         };
         let inputs = inputs.iter().map(picture).collect();
-        let submission = request(&asked, Some("m"), Some(settings), Some("task(x)"), inputs);
+        let submission = request(&asked, Some("m"), settings, Some("task(x)"), inputs);
         (submission.path, serde_json::from_slice(&submission.body).unwrap())
     }
 

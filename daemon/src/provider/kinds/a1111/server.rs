@@ -157,8 +157,12 @@ impl WebUi {
             Some(model) => self.title_of(&run.remote, model).await?,
             None => None,
         };
-        let state = run.remote.ask_beside(Method::GET, PROGRESS, None).await.ok();
-        run.watch.replace(Watch::new(state.as_ref()));
+        let state = run.remote.ask_beside(Method::GET, PROGRESS, None).await;
+        // The server of stable-diffusion.cpp, which knows no rounds, is the one that has no progress.
+        if state.as_ref().is_err_and(|failure| failure.error.provider_status == Some(404)) {
+            run.wire.avoid_rounds();
+        }
+        run.watch.replace(Watch::new(state.ok().as_ref()));
         Ok(title)
     }
 

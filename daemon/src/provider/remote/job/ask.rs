@@ -117,9 +117,10 @@ impl RemoteProvider {
         let reserved = self.ready(1, 0)?;
         let key = self.key().await?;
         let model = call.work.model().or(self.config.model_for(call.work.service()));
-        let (inputs, held) = match call.work.inputs() {
-            [] => (Vec::new(), None),
-            files => self.read_inputs(files.to_vec()).await.map(|(inputs, held)| (inputs, Some(held)))?,
+        let (inputs, held) = match &call.work {
+            work if work.inputs().is_empty() => (Vec::new(), Vec::new()),
+            JobWork::Image(request) => self.read_pictures(request).await?,
+            JobWork::Video(request) => self.read_formed(&request.inputs, false).await?,
         };
         let submission = call.wire.submit(&call.work, model, &self.config.own.settings, inputs);
         let submission = submission.ok_or_else(|| self.takes_no_job(&call.work))?;
