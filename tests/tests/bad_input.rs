@@ -71,13 +71,13 @@ fn a_key_in_plain_text_works_and_causes_a_warning_that_does_not_show_it() {
     let checked = reel_tests::process::run(check.arg("--check-config"));
     checked.expect_code(0);
     assert!(
-        checked.stderr.contains("providers.studio.api_key stands in the file itself"),
+        checked.stderr.contains("providers.studio.api_key is in the configuration file itself"),
         "{}",
         checked.stderr
     );
     assert!(!checked.stderr.contains(FakeProvider::KEY));
     sandbox.start();
-    sandbox.wait_for_log("api_key stands in the file itself");
+    sandbox.wait_for_log("api_key is in the configuration file itself");
     let made = sandbox.reel(&["generate", "a cat", "-s", "64x64", "-o", "a.png"]);
     made.expect_code(0);
     let key = format!("Bearer {}", FakeProvider::KEY);

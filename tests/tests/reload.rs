@@ -101,7 +101,8 @@ fn an_invalid_file_is_refused_with_an_event_and_the_former_one_stays() {
 
     let status = sandbox.reel(&["status"]).expect_code(0).stdout.clone();
     assert!(
-        status.contains("not used, because the daemon uses an older one: ") && status.contains(":3:1:"),
+        status.contains("refused by the daemon, which goes on with the former settings: ")
+            && status.contains(":3:1:"),
         "{status}"
     );
     assert!(sandbox.reel(&["config", "check"]).expect_code(78).stderr.contains(":3:1:"));
@@ -128,7 +129,13 @@ fn settings_that_need_a_restart_are_reported_until_then() {
     );
     let checked = sandbox.reel(&["config", "check", "--json"]).expect_code(0).json();
     assert_eq!((&checked["is_in_force"], &checked["needs_restart"]), (&json!(true), &json!(["log.max_mb"])));
-    assert!(sandbox.reel(&["status"]).expect_code(0).stdout.contains("log.max_mb after a restart"));
+    assert!(
+        sandbox
+            .reel(&["status"])
+            .expect_code(0)
+            .stdout
+            .contains("used after a restart of the daemon (reel daemon restart): log.max_mb")
+    );
     sandbox.stop();
     sandbox.start();
     assert_eq!(in_force(&mut sandbox.connect())["needs_restart"], json!([]));
@@ -149,7 +156,7 @@ fn a_change_that_the_watcher_missed_is_reported_by_status_and_check() {
     fs::rename(&above, sandbox.root().join("away")).unwrap();
     fs::create_dir_all(above.join("directory")).unwrap();
     sandbox.configure("[tasks]\nqueue_limit = 9\n");
-    let said = "changed since the daemon read it: reel daemon reload";
+    let said = "not read by the daemon yet: reel daemon reload";
     assert!(sandbox.reel(&["status"]).expect_code(0).stdout.contains(said));
     assert!(sandbox.reel(&["config", "check"]).expect_code(0).stdout.contains(said));
     assert_eq!(sandbox.reel(&["config", "check", "--json"]).expect_code(0).json()["is_in_force"], false);

@@ -237,7 +237,14 @@ pub async fn priority(context: &Context, args: PriorityArgs) -> Result<Exit, Fai
     let set = async |client: &Client, id| {
         client.call::<TaskSetPriority>(&SetPriorityParams { id, priority }).await.map(Some)
     };
-    each(context, &[args.id], plainly, set).await
+    let say = |id, task: Option<&TaskView>| {
+        let when = match task.map(|task| task.state) {
+            Some(TaskState::Running) => ", which counts if it is queued again",
+            _ => "",
+        };
+        format!("{id} has priority {priority} now{when}")
+    };
+    each(context, &[args.id], say, set).await
 }
 
 /// Changes the tasks and prints the document of `--json`.

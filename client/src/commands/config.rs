@@ -120,7 +120,7 @@ fn tell(
     let holds = match (document.exists, &file_state) {
         (true, None) => format!("{path} is valid"),
         (true, Some(ConfigFileState::InForce)) => format!("{path} is valid, and the daemon uses it"),
-        (true, Some(file_state)) => format!("{path} is valid: {}", file_state.words().unwrap_or_default()),
+        (true, Some(file_state)) => format!("{path} is valid; {}", file_state.words().unwrap_or_default()),
         (false, None | Some(ConfigFileState::InForce)) => {
             format!("{path} does not exist, so the defaults apply")
         }

@@ -3,7 +3,7 @@
 mod workflow;
 
 use reel_protocol::{
-    JsonText, Output, TaskId, TaskState, TaskView, Timestamp,
+    JsonText, Output, TaskId, TaskState, TaskView, Timestamp, WaitReason,
     methods::{TaskGet, TaskIdParams},
 };
 
@@ -52,7 +52,11 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 fn hint(task: &TaskView, now: Timestamp) -> String {
     let of_error = task.error.as_ref().and_then(|error| error.hint.clone());
     let of_wait = of_error.filter(|_| Why::of(task, None, now).is_some());
-    let of_state = || Failure::of_task(task).and_then(|failure| failure.error.hint);
+    let of_state = || match (task.state, task.wait_reason) {
+        (_, Some(WaitReason::Paused)) => Some("reel resume lets queued tasks start again".to_owned()),
+        (TaskState::Waiting | TaskState::Queued | TaskState::Running, _) => None,
+        _ => Failure::of_task(task).and_then(|failure| failure.error.hint),
+    };
     of_wait.or_else(of_state).unwrap_or_default()
 }
 

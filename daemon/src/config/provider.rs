@@ -81,7 +81,7 @@ impl ProviderConfig {
         let Some(remote) = &self.own.remote else { return warnings };
         if matches!(remote.api_key, Some(SecretSource::Plain(_))) {
             warnings.push(format!(
-                "providers.{name}.api_key stands in the file itself; {{ env = \"NAME\" }} or {{ file = \"PATH\" }} keeps it out of copies"
+                "providers.{name}.api_key is in the configuration file itself, so every copy of that file has it; reel providers key {name} stores it in a file of its own"
             ));
         }
         if remote.api_key.is_some() && remote.base_url.scheme() == "http" && !remote.is_local() {

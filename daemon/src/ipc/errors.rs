@@ -1,7 +1,7 @@
 //! Converts the refusals of the rooms to protocol errors, which have a stable code, a message for people and a next step. No other file does this.
 
 use actix::MailboxError;
-use reel_protocol::{ErrorCode, RpcError};
+use reel_protocol::{ErrorCode, RpcError, TaskState};
 
 use super::validate;
 use crate::{
@@ -61,9 +61,14 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
         TaskRefusal::BadInput { .. } => {
             new(ErrorCode::InvalidParams).hint("start from a PNG, JPEG or WebP picture")
         }
-        TaskRefusal::IllegalState { id, .. } => {
-            new(ErrorCode::IllegalState).hint(format!("reel show {id} shows its state"))
-        }
+        TaskRefusal::IllegalState { id, state, .. } => new(ErrorCode::IllegalState).hint(match state {
+            TaskState::Failed | TaskState::Cancelled => format!("reel retry {id} queues it again"),
+            TaskState::Succeeded => format!("reel fetch {id} writes what it has made"),
+            TaskState::Held => format!("reel release {id} continues it"),
+            TaskState::Waiting | TaskState::Queued | TaskState::Running | TaskState::Unknown => {
+                format!("reel wait {id} waits until it is done")
+            }
+        }),
         TaskRefusal::QueueFull { .. } => new(ErrorCode::QueueFull).hint(
             "wait for tasks to end, or raise `tasks.queue_limit` in the configuration: reel config edit",
         ),
@@ -253,7 +258,7 @@ fn shortened(text: &str) -> String {
 mod tests {
     use std::{io, sync::Arc};
 
-    use reel_protocol::{Digest, TaskId, TaskState};
+    use reel_protocol::{Digest, TaskId};
 
     use super::*;
     use crate::domain::PlanRefusal;

@@ -47,13 +47,15 @@ impl ConfigFileState {
         match self {
             Self::InForce => None,
             Self::NeedsRestart(keys) => {
-                Some(format!("{} after a restart: reel daemon restart", keys.join(", ")))
+                Some(format!("used after a restart of the daemon (reel daemon restart): {}", keys.join(", ")))
             }
             Self::Refused(reason) => Some(format!(
-                "not used, because the daemon uses an older one: {}",
+                "refused by the daemon, which goes on with the former settings: {}",
                 reason.lines().next().unwrap_or_default()
             )),
-            Self::Changed => Some("changed since the daemon read it: reel daemon reload".to_owned()),
+            Self::Changed => {
+                Some("not read by the daemon yet: reel daemon reload has it read now".to_owned())
+            }
         }
     }
 }
@@ -98,7 +100,7 @@ mod tests {
         let words = ConfigFileState::Refused(refused().unwrap()).words().unwrap();
         assert_eq!(
             words,
-            "not used, because the daemon uses an older one: config.toml:1:2: unknown key task"
+            "refused by the daemon, which goes on with the former settings: config.toml:1:2: unknown key task"
         );
     }
 

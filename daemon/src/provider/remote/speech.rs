@@ -12,6 +12,7 @@ use crate::{
     cache::{Body, NewArtifact, Spooled, Spools},
     domain::{CancelSignal, Class, Facts, Failure, ProgressSink},
     media::{Condition, InspectError, Inspection, Limits, MEMORY_BYTES, inspect},
+    nearest::nearest,
     provider::{
         GenerateError, Generated, Permit,
         http::{BodyFault, BodyLimits, Chunks, Document, read_file},
@@ -79,7 +80,8 @@ impl RemoteProvider {
             let message = format!("{} does not speak", self.config.name);
             Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
         })?;
-        let exchange = self.post(submission, key.as_ref(), progress, leaves).await?;
+        let posted = self.post(submission, key.as_ref(), progress, leaves).await;
+        let exchange = posted.map_err(|failure| self.about_voice(failure, params))?;
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let spools = self.equipment.spools.clone();
         let read = exchange.read_with(|_| (), move |chunks| read(chunks, &spools)).await;
@@ -92,7 +94,7 @@ impl RemoteProvider {
                 if document.is_web_page() {
                     return Err(self.web_page(&refusal, status, key.as_ref()));
                 }
-                let refused = self.refused(refusal, status, key.as_ref());
+                let refused = self.about_voice(self.refused(refusal, status, key.as_ref()), params);
                 return Err(self.charged(refused, &headers, &document));
             }
             Came::File(file, Inspection { facts, condition }) => {
@@ -103,6 +105,21 @@ impl RemoteProvider {
             }
         };
         spoken.map_err(|failure| failure.status(status.as_u16()))
+    }
+
+    /// Adds to a refusal that the requested voice may be unknown, if the service does not list it.
+    fn about_voice(&self, failure: Failure, params: &SpeechParams) -> Failure {
+        let known = self.wire.voices().voices;
+        let is_of_the_request =
+            failure.class == Class::Invalid && !matches!(failure.error.provider_status, Some(404 | 405));
+        let unknown = params.voice.as_deref().filter(|voice| known.iter().all(|one| one.id != *voice));
+        let Some(voice) = unknown.filter(|_| is_of_the_request) else { return failure };
+        let name = &self.config.name;
+        let near = nearest(voice, known.iter().map(|one| one.id.as_str()));
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        failure.hint(format!(
+            "{name} may have no voice {voice}{near}; reel providers voices {name} lists those that are known"
+        ))
     }
 
     /// Returns the notes about a complete file. Returns a failure if the file is no sound, or is cut.

@@ -80,7 +80,10 @@ impl CommandProvider {
                 for_language(voices, &definition.languages, language.as_deref().unwrap_or_default())
             }
         };
-        voice.map(Some).map_err(|error| self.no_speech(&error.to_string(), "name another voice"))
+        voice.map(Some).map_err(|error| {
+            let hint = format!("reel providers voices {} lists its voices", self.config.name);
+            self.no_speech(&error.to_string(), &hint)
+        })
     }
 
     fn no_speech(&self, what: &str, hint: &str) -> Failure {

@@ -11,7 +11,9 @@ use super::{pull::pull, settings::OllamaSettings};
 use crate::{
     domain::{CancelSignal, Class, Failure, ProgressSink, ServiceRequest},
     nearest::nearest,
-    provider::{Generate, GenerateError, Generated, Provider, condition::fault, remote::RemoteProvider},
+    provider::{
+        Generate, GenerateError, Generated, Permit, Provider, condition::fault, remote::RemoteProvider,
+    },
 };
 
 /// Most models that a message names.
@@ -66,6 +68,9 @@ impl OllamaServer {
             _ => None,
         };
         let model = model.map(str::to_owned);
+        if model.is_none() && matches!(call.request, ServiceRequest::Chat(_)) {
+            return Err(GenerateError::Failed(self.no_model(call.permit.as_ref()).await));
+        }
         if let Some(model) = model.as_deref().filter(|_| self.settings.is_pulled) {
             self.ensure(model, call.cancel.clone(), &call.progress).await.inspect_err(|error| {
                 if let (GenerateError::Failed(failure), Some(permit)) = (error, &call.permit) {
@@ -79,6 +84,41 @@ impl OllamaServer {
             }
             ended => ended,
         }
+    }
+
+    /// Returns the failure of a request that names no model although none is configured. It lists the models that the server has.
+    async fn no_model(&self, permit: Option<&Permit>) -> Failure {
+        let tags = match self.tags().await {
+            Ok(tags) => tags,
+            Err(failure) => {
+                if let Some(permit) = permit {
+                    permit.judge(failure.class.into());
+                }
+                return self.unreached(failure);
+            }
+        };
+        let name = &self.remote.config.name;
+        let message =
+            format!("{name} is asked without a model, and none is configured; {}", self.models_there(&tags));
+        let hint = match tags.first() {
+            Some(first) => format!(
+                "name one with --model {first}; or set it for all requests: reel config edit, and write model = \"{first}\" below [providers.{name}]"
+            ),
+            None => "ollama pull llama3.2 downloads one; then name it with --model llama3.2".to_owned(),
+        };
+        Failure::new(Class::Invalid, message, hint)
+    }
+
+    /// Names the models that the server has.
+    fn models_there(&self, tags: &[String]) -> String {
+        let name = &self.remote.config.name;
+        if tags.is_empty() {
+            return format!("{name} has no models");
+        }
+        let shown: Vec<_> = tags.iter().take(SHOWN_MODELS).map(String::as_str).collect();
+        let more = tags.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("{name} has {}{more}", shown.join(", "))
     }
 
     /// Pulls the model if the server does not have it. Any other answer is left to the attempt, which reports it.
@@ -166,16 +206,9 @@ impl OllamaServer {
 
     /// Names the models that the server has, and the one that is probably meant.
     fn those_there(&self, tags: &[String], model: &str) -> String {
-        let name = &self.remote.config.name;
-        if tags.is_empty() {
-            return format!("{name} has no models");
-        }
-        let shown: Vec<_> = tags.iter().take(SHOWN_MODELS).map(String::as_str).collect();
-        let more = tags.len() - shown.len();
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let near = nearest(model, tags.iter().flat_map(|tag| [tag.as_str(), short(tag)]));
         let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        format!("{name} has {}{more}{near}", shown.join(", "))
+        format!("{}{near}", self.models_there(tags))
     }
 
     /// Returns the names of the models that the server has, sorted.
@@ -216,7 +249,14 @@ impl OllamaServer {
         let Some(model) = missing.first() else {
             let there: Vec<_> = wanted.map(String::as_str).collect();
             let models = match there.as_slice() {
-                [] => format!("{} models are there, and none is configured", tags.len()),
+                [] if tags.is_empty() => {
+                    "it has no models yet: ollama pull llama3.2 downloads one".to_owned()
+                }
+                [] => format!(
+                    "{}, and none is configured: name one with --model, or write model = \"{}\" below [providers.{name}] (reel config edit)",
+                    self.models_there(&tags),
+                    tags.first().map_or("", String::as_str)
+                ),
                 [one] => format!("{one} is there"),
                 several => format!("{} are there", several.join(", ")),
             };
