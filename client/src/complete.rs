@@ -1,7 +1,8 @@
-//! Completes command lines for a shell: commands, options and files, and from a running daemon the ids of tasks, providers, models, voices and styles.
+//! Completes command lines for a shell: commands, options and files, the shots of a story, and from a running daemon the ids of tasks, providers, models,
+//! voices and styles.
 //! The scripts of `reel completions` call `reel` for this. A daemon is never started.
 
-use std::{collections::BTreeSet, ffi::OsString, io, path::Path, sync::mpsc, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, io, path::Path, sync::mpsc, time::Duration};
 
 use clap::{Arg, Command};
 use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate, Shell, env::Shells};
@@ -15,7 +16,7 @@ use reel_protocol::{
     },
 };
 
-use crate::{context::Context, help, output::Output, tasks};
+use crate::{commands::make, context::Context, help, output::Output, table, tasks};
 
 /// The environment variable by which a script asks for completions.
 const VARIABLE: &str = "REEL_COMPLETE";
@@ -38,10 +39,16 @@ pub fn script(shell: Shell) -> io::Result<Vec<u8>> {
     Ok(script)
 }
 
+/// Longest description of a value, in columns.
+const HELP_WIDTH: usize = 60;
+
 /// What the daemon is asked for.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
-    Tasks,
+    /// The tasks that a command can do something with.
+    Tasks(fn(&TaskView) -> bool),
+    /// The shots of a story, each with these endings.
+    Shots(&'static [&'static str]),
     Batches,
     Providers,
     Models,
@@ -81,7 +88,12 @@ fn with_values(mut command: Command, path: &str) -> Command {
 /// Returns which values an argument takes; None if the daemon does not know them.
 fn wanted(path: &str, argument: &Arg) -> Option<Wanted> {
     Some(match argument.get_id().as_str() {
-        "id" | "ids" | "after" | "parent" => Wanted::Tasks,
+        "id" | "ids" => Wanted::Tasks(tasks_of(path)),
+        "after" | "parent" => Wanted::Tasks(|_| true),
+        "only" | "clips" if path == " make" => Wanted::Shots(&[""]),
+        "redo" if path == " make" => Wanted::Shots(&[":picture", ":voice", ":clip", ":render"]),
+        "takes" if path == " make" => Wanted::Shots(&["=2", "=3", "=4"]),
+        "take" if path == " make" => Wanted::Shots(&["=0", "=1", "=2", "=3"]),
         "batch" => Wanted::Batches,
         "provider" => Wanted::Providers,
         "name" if path.starts_with(" providers") && !path.ends_with(" add") => Wanted::Providers,
@@ -93,17 +105,49 @@ fn wanted(path: &str, argument: &Arg) -> Option<Wanted> {
     })
 }
 
+/// Returns which tasks a command can do something with.
+fn tasks_of(path: &str) -> fn(&TaskView) -> bool {
+    match path {
+        " retry" => |task| matches!(task.state, TaskState::Failed | TaskState::Cancelled),
+        " cancel" | " wait" | " priority" | " hold" => |task| !task.state.is_finished(),
+        " release" => |task| task.state == TaskState::Held,
+        " rm" => |task| task.state.is_finished(),
+        " fetch" => |task| task.state == TaskState::Succeeded,
+        _ => |_| true,
+    }
+}
+
+/// Returns the shots of the story in the command line, each with each ending, and with its text.
+fn shots(endings: &[&str]) -> Vec<CompletionCandidate> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let mut after_make = words.iter().skip_while(|word| *word != "make").skip(1);
+    let found = after_make.find_map(|word| make::shots_of(Path::new(word))).unwrap_or_default();
+    let named = found.iter().flat_map(|(id, text)| {
+        let text = table::cut(&table::one_line(text), HELP_WIDTH);
+        endings.iter().map(move |ending| (format!("{id}{ending}"), text.clone()))
+    });
+    in_order(named.collect())
+}
+
 /// Asks the daemon. Returns nothing if none runs, or if it does not answer in time.
 fn candidates(wanted: Wanted) -> Vec<CompletionCandidate> {
     if let Wanted::States = wanted {
         return TaskState::ALL.map(|state| CompletionCandidate::new(state.name())).into();
     }
+    if let Wanted::Shots(endings) = wanted {
+        return shots(endings);
+    }
     let (found, answer) = mpsc::channel();
     // The thread is left alone after the limit. The process ends then.
     std::thread::spawn(move || found.send(ask(wanted)));
-    let values = answer.recv_timeout(LIMIT).ok().flatten().unwrap_or_default();
-    let in_order = values.into_iter().enumerate();
-    in_order
+    in_order(answer.recv_timeout(LIMIT).ok().flatten().unwrap_or_default())
+}
+
+/// Makes candidates that a shell shows in this order.
+fn in_order(values: Values) -> Vec<CompletionCandidate> {
+    values
+        .into_iter()
+        .enumerate()
         .map(|(place, (value, help))| {
             let help = (!help.is_empty()).then(|| help.into());
             CompletionCandidate::new(value).help(help).display_order(Some(place))
@@ -131,7 +175,7 @@ fn ask(wanted: Wanted) -> Option<Values> {
 
 async fn values(client: &Client, wanted: Wanted, line: &[OsString]) -> Result<Values, ClientError> {
     Ok(match wanted {
-        Wanted::Tasks => ids(newest(client).await?),
+        Wanted::Tasks(is_wanted) => ids(newest(client).await?.into_iter().filter(is_wanted).collect()),
         Wanted::Batches => batches(&newest(client).await?),
         Wanted::Providers => {
             let found = client.call::<ProviderList>(&Empty {}).await?.providers;
@@ -152,7 +196,7 @@ async fn values(client: &Client, wanted: Wanted, line: &[OsString]) -> Result<Va
             let styles = status.services.get("image").map(|image| image.styles.clone()).unwrap_or_default();
             styles.into_iter().map(|style| (style.name, style.summary)).collect()
         }
-        Wanted::States => Values::new(),
+        Wanted::States | Wanted::Shots(_) => Values::new(),
     })
 }
 
@@ -172,8 +216,20 @@ fn ids(found: Vec<TaskView>) -> Values {
 }
 
 fn batches(found: &[TaskView]) -> Values {
-    let batches: BTreeSet<u64> = found.iter().filter_map(|task| task.batch).map(|batch| batch.0).collect();
-    batches.iter().rev().map(|batch| (batch.to_string(), String::new())).collect()
+    // The oldest task of a batch comes last, so its title describes the batch.
+    let mut batches: BTreeMap<u64, (usize, String)> = BTreeMap::new();
+    for (batch, task) in found.iter().filter_map(|task| Some((task.batch?, task))) {
+        let (count, title) = batches.entry(batch.0).or_default();
+        (*count, *title) = (*count + 1, tasks::title(task));
+    }
+    let described = |count: usize, title: &str| {
+        table::cut(&table::one_line(&format!("{count} tasks: {title}")), HELP_WIDTH)
+    };
+    batches
+        .iter()
+        .rev()
+        .map(|(batch, (count, title))| (batch.to_string(), described(*count, title)))
+        .collect()
 }
 
 /// Returns the configured models, each once, of one provider or of all.

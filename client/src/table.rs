@@ -32,7 +32,11 @@ pub fn path(path: &Path) -> String {
 pub fn word(given: &Path) -> String {
     let shown = path(given);
     let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:,@%".contains(character);
-    if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
+    if !shown.is_empty() && shown.chars().all(is_plain) {
+        shown
+    } else {
+        format!("'{}'", shown.replace('\'', r"'\''"))
+    }
 }
 
 /// Puts a text on one line and removes unprintable characters.

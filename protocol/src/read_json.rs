@@ -1,5 +1,5 @@
 //! Reads JSON of programs in other languages: a whole number may be written as `360.0`, and an error names the field and says what is expected
-//! without the terms of Rust.
+//! without the terms of Rust. Decision 156 says why no crate does it.
 
 mod tracked;
 

@@ -78,6 +78,47 @@ fn bash_completes_ids_of_unfinished_tasks_first() {
 }
 
 #[test]
+fn a_command_is_offered_the_tasks_that_it_can_change() {
+    let (sandbox, [done, failed, running]) = studio();
+    for (command, expected) in [
+        ("retry", &[&*failed][..]),
+        ("cancel", &[&*running]),
+        ("wait", &[&*running]),
+        ("rm", &[&*failed, &*done]),
+        ("fetch", &[&*done]),
+    ] {
+        assert_eq!(in_bash(&sandbox, &["reel", command, ""]), expected, "{command}");
+    }
+    let (batch, _) = sandbox.connect().submit_batch(vec![json!({ "kind": "debug.noop" })]);
+    for command in ["ls", "follow"] {
+        assert_eq!(in_bash(&sandbox, &["reel", command, "--batch", ""]), [batch.to_string()], "{command}");
+    }
+}
+
+/// A project file with two shots.
+const PROJECT: &str =
+    "version = 1\n[[shots]]\nid = \"a1\"\ntext = \"One.\"\n[[shots]]\nid = \"b1\"\ntext = \"Two.\"\n";
+
+#[test]
+fn the_shots_of_a_story_are_offered_without_a_daemon() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.work().join("tale.reel.toml"), PROJECT).unwrap();
+    for story in ["tale.txt", "tale.reel.toml"] {
+        assert_eq!(in_bash(&sandbox, &["reel", "make", story, "--only", ""]), ["a1", "b1"], "{story}");
+    }
+    let redone = in_bash(&sandbox, &["reel", "make", "tale.txt", "--redo", "b1"]);
+    assert_eq!(redone, ["b1:picture", "b1:voice", "b1:clip", "b1:render"]);
+    assert_eq!(in_bash(&sandbox, &["reel", "make", "tale.txt", "--takes", "a1"]), ["a1=2", "a1=3", "a1=4"]);
+    assert_eq!(in_bash(&sandbox, &["reel", "make", "other.txt", "--only", ""]), [""; 0]);
+    assert_eq!(sandbox.daemons(), [0_u32; 0]);
+    if needs::program("fish") {
+        let script = "reel completions fish | source; complete -C 'reel make tale.txt --only '";
+        let ran = process::run(shell(&sandbox, "fish").args(["--no-config", "-c", script]));
+        assert!(ran.expect_code(0).stdout.contains("b1\tTwo."), "{}", ran.stdout);
+    }
+}
+
+#[test]
 fn bash_completes_providers_models_styles_and_voices() {
     let (sandbox, _) = studio();
     assert_eq!(in_bash(&sandbox, &["reel", "generate", "x", "--provider", "stu"]), ["studio"]);

@@ -43,7 +43,7 @@ fn without_ffmpeg_the_story_can_be_watched_and_heard_in_a_browser() {
     let tale = Tale::new(with_programs(&["espeak-ng"]));
     let ran = tale.make(&[]);
     let said = &ran.expect_code(78).stderr;
-    let install = "hint: install ffmpeg (Debian: apt install ffmpeg), then run the same command again";
+    let install = "hint: install ffmpeg (Debian: apt install ffmpeg), then reel make ";
     assert!(said.contains(install), "{said}");
     assert_eq!(ran.stdout, "story.reel/player.html\n");
     assert!(!tale.path("story.mp4").exists());

@@ -5,8 +5,9 @@
 use std::fs;
 
 use reel_tests::{
-    FakeProvider,
+    FakeProvider, Sandbox,
     fake_provider::Fault,
+    needs,
     tale::{Tale, speaking_studio},
 };
 
@@ -78,4 +79,18 @@ fn every_run_writes_a_page_that_shows_what_was_made_and_what_is_missing() {
     assert!(ran.expect_code(0).stdout.contains("review.html"));
     let shown = fs::read_to_string(tale.path("story.reel/review.html")).unwrap();
     assert!(shown.contains("src=\"b1.png\"") && !shown.contains("no picture yet"), "{shown}");
+}
+
+#[test]
+fn a_review_of_a_film_whose_pictures_are_made_stops_once() {
+    if !needs::program("ffmpeg") {
+        return;
+    }
+    let tale = Tale::new(Sandbox::started());
+    tale.make(&PICTURES).expect_code(0);
+    // The page has the pictures at once. A page of the storyboard would show the same.
+    let reviewed = tale.make(&["--review", "--json"]).expect_code(0).json();
+    assert!(reviewed["review"].is_string() && reviewed["film"].is_null(), "{reviewed}");
+    let made = tale.make(&["--review", "--json"]).expect_code(0).json();
+    assert!(made["film"]["path"].is_string() || made["film"].is_string(), "{made}");
 }

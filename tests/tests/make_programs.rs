@@ -34,7 +34,7 @@ fn programs_that_are_installed_later_are_found_without_a_restart() {
     let ran = tale.make(&[]);
     ran.expect_code(78);
     assert!(ran.stderr.contains("the voices will be silence"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("makes only what is missing"), "{}", ran.stderr);
     programs(&directory, &["espeak-ng"]);
     let ran = tale.make(&["--json"]);
     let voiced = ran.expect_code(78).json();

@@ -80,6 +80,8 @@ impl ProviderWork for SpeechParams {
         key.text("voice", voice.as_deref().or(provider.speech.voice.as_deref()));
         key.text("language", language.as_deref());
         key.number("speed", Some(speed.to_bits()));
+        // A provider that makes one format makes the same with and without its name.
+        let format = format.filter(|format| provider.speech.formats != [*format]);
         key.text("format", format.map(SpeechFormat::name));
         key.number("sample", Some(u64::from(*sample)));
         key.text("extra", extra.as_ref().map(JsonText::as_str));
@@ -236,5 +238,11 @@ mod tests {
         assert_eq!(keys.len(), 2 + changes.len());
         let named = ProviderProfile { name: "another".into(), ..ProviderProfile::default() };
         assert_eq!(base.key(&provider), base.key(&named));
+        // Where there is only one format, it may be named or not.
+        let speech = SpeechCapabilities { formats: &[SpeechFormat::Wav], ..SpeechCapabilities::default() };
+        let one_format = ProviderProfile { speech, ..ProviderProfile::default() };
+        let wav = SpeechParams { format: Some(SpeechFormat::Wav), ..base.clone() };
+        assert_eq!(wav.key(&one_format), base.key(&one_format));
+        assert_eq!(base.key(&one_format), base.key(&provider), "entries of before are found again");
     }
 }

@@ -145,7 +145,7 @@ impl Workflow for Assembly {
         self.plan.steps(ends, is_known)
     }
 
-    fn progress(&self, ends: &StepEnds) -> (f64, String) {
+    fn progress(&self, ends: &StepEnds, _: &dyn Fn(&str) -> bool) -> (f64, String) {
         let dissolves = self.plan.shots.iter().filter(|shot| shot.placed.transition_frames > 0).count();
         // The sound and the join are steps too.
         let all = self.plan.shots.len() + dissolves + 2;

@@ -35,8 +35,6 @@ pub(super) async fn drive(
     loop {
         let began = Instant::now();
         let ready = workflow.ready(&ends, &|name| submitted.contains(name));
-        let (fraction, message) = workflow.progress(&ends);
-        task.progress.report(fraction, message);
         for step in ready {
             let refused = match &mut budget {
                 Some(budget) => {
@@ -63,6 +61,8 @@ pub(super) async fn drive(
             };
             under_way.push(step);
         }
+        let (fraction, message) = workflow.progress(&ends, &|name| submitted.contains(name));
+        task.progress.report(fraction, message);
         // The search can run a few times a second for a large film, and uses the thread that all actors share.
         let next_search = began + began.elapsed() * SEARCH_INTERVAL_FACTOR;
         let Some(mut ended) = under_way.next().await else { return Ok(ends) };

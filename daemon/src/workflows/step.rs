@@ -12,7 +12,7 @@ pub trait Workflow {
     fn ready(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step>;
 
     /// Returns the progress from 0 to 1, and a description of it for people.
-    fn progress(&self, ends: &StepEnds) -> (f64, String);
+    fn progress(&self, ends: &StepEnds, is_submitted: &dyn Fn(&str) -> bool) -> (f64, String);
 
     /// Returns the results, once every ready step has ended.
     fn outcome(&self, ends: &StepEnds) -> Outcome;

@@ -158,7 +158,7 @@ impl Workflow for StoryboardWork {
         }
     }
 
-    fn progress(&self, ends: &StepEnds) -> (f64, String) {
+    fn progress(&self, ends: &StepEnds, _: &dyn Fn(&str) -> bool) -> (f64, String) {
         let expected = self.expected.max(ends.len() + 1);
         let share = (ends.len() as f64 / expected as f64).min(MOST_PROGRESS);
         (share, format!("request {} of about {expected}", ends.len() + 1))

@@ -7,7 +7,7 @@ use reel_protocol::{StoryMakeParams, StoryReport, TaskId, TaskState, TaskView};
 use reel_story::project::Project;
 
 use super::{
-    Args,
+    Args, again,
     args::Stage,
     deliver::{self, Delivery},
     downgrades::say_downgrades,
@@ -79,7 +79,7 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
         }));
     };
     let delivering = conclude(&session, work, &named, &task, &results, state, begun);
-    let run = deliver_unless_interrupted(&mut interrupts, delivering, "the same command again").await?;
+    let run = deliver_unless_interrupted(&mut interrupts, delivering, &again::command()).await?;
     finish(output, work.paths, &run)
 }
 

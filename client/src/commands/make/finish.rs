@@ -6,6 +6,7 @@ use reel_protocol::{Cost, Downgrade, ShotReport, StoryMakeParams, TaskId, TaskVi
 use serde::Serialize;
 
 use super::{
+    again,
     args::Stage,
     deliver::{Delivery, kept_words},
     outline::{clock, count},
@@ -169,7 +170,7 @@ fn length_words(run: &Run<'_>, is_held: bool) -> String {
 /// Returns why the run did not reach its goal, with a message and hint for stories; None if it did.
 fn failure(run: &Run<'_>, paths: &StoryPaths, troubles: &[Trouble]) -> Option<Failure> {
     let mut failure = Failure::of_task(run.task)?;
-    let again = "run the same command again: only what is missing is made";
+    let again = format!("{} makes only what is missing", again::command());
     let project = table::path(&paths.project);
     match failure.error.code.as_str() {
         StoryMakeParams::SHOTS_MISSING => {

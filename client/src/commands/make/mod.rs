@@ -1,6 +1,6 @@
 //! `reel make`: makes a film from a story.
 //!
-//! - The options: `args` defines them, `redo` checks `--redo`, `shot_flags` applies those that set a field of single shots, and `names` checks the
+//! - The options: `args` defines them, `again` repeats them in hints, `redo` checks `--redo`, `shot_flags` applies those that set a field of single shots, and `names` checks the
 //!   names of styles, voices and speakers.
 //! - The shots: `direct` has a language model make the storyboard, for which `cast_voices` chooses voices, `storyboard` reads the project file or makes it from the story, and `outline` prints
 //!   it. `story_paths` derives the paths of a story's files, and `read_file` reads them.
@@ -12,6 +12,7 @@
 //! - The end: `finish` prints the summary with the help of `summary` and `trouble`. `state` is saved between runs; from it, `stale` finds out what was
 //!   made again, and why.
 
+mod again;
 mod args;
 mod cast_voices;
 mod deliver;
@@ -47,7 +48,9 @@ mod trouble;
 mod watch;
 mod wav;
 
-use reel_story::project::Project;
+use std::path::Path;
+
+use reel_story::project::{self, Project};
 
 pub use self::args::Args;
 use self::{
@@ -61,6 +64,14 @@ use self::{
     storyboard::Storyboard,
 };
 use crate::{context::Context, dry_run::Summary, exit::Exit, failure::Failure, output::Output, table};
+
+/// Returns the ids of the shots of a story and their texts, in the order of the film. None if the path names no story that has a project file.
+pub fn shots_of(story: &Path) -> Option<Vec<(String, String)>> {
+    let paths = StoryPaths::of(story, None).ok()?;
+    let text = read_file::read_project(&paths.project).ok()??;
+    let project = project::read_toml(&text).ok()?;
+    Some(project.shots.into_iter().map(|shot| (shot.id, shot.text)).collect())
+}
 
 /// Makes the film, or everything up to the last stage.
 pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
@@ -159,6 +170,8 @@ fn until(args: &Args, state: &State, storyboard: &Storyboard) -> Option<Stage> {
         return args.until;
     }
     match &state.reviewed {
+        // Where all pictures are made, a page of them shows more than one of the storyboard.
+        None if state.has_all_pictures(&storyboard.project) => Some(Stage::Pictures),
         None => Some(Stage::Storyboard),
         Some(reviewed) if reviewed.has_pictures && reviewed.project == storyboard.digest() => None,
         Some(_) => Some(Stage::Pictures),
@@ -203,7 +216,10 @@ fn review(
     let page = pack::write_storyboard(&storyboard.project, &outline.placed(), paths, state)?;
     output.document(&outline)?;
     output.paths(&[&page])?;
-    output.note("look at the shots, and change what you like; the same command again makes their pictures");
+    output.note(&format!(
+        "look at the shots, and change what you like; then {} makes their pictures",
+        again::command()
+    ));
     Ok(Exit::Done)
 }
 

@@ -105,6 +105,11 @@ impl Screen {
         let Some(bars) = &mut self.bars else { return self.say(left.as_deref()) };
         for (lane, done, total) in self.stages.lanes() {
             let bar = bars.lanes.entry(lane).or_insert_with(|| lane_bar(&bars.all, &bars.whole, lane));
+            if total == 0 {
+                bar.set_position(PARTS);
+                bar.set_message("made before");
+                continue;
+            }
             bar.set_position((done / total as f64 * PARTS as f64) as u64);
             bar.set_message(format!("{}/{total}", done as u64));
         }
@@ -155,7 +160,7 @@ impl Screen {
         }
         let mut is_any_done = false;
         for (lane, done, total) in self.stages.lanes() {
-            if done >= total as f64 && self.done.insert(lane, total) != Some(total) {
+            if total > 0 && done >= total as f64 && self.done.insert(lane, total) != Some(total) {
                 is_any_done = true;
             }
         }

@@ -81,10 +81,13 @@ impl Stages {
         Self { counts, running: HashMap::new() }
     }
 
-    /// Updates the counts from a progress message such as `voices 12/28, frames 0/57`. Returns false for any other message.
+    /// Updates the counts from a progress message such as `voices 12/28, frames 0/57`, which counts what is made in this run. Returns false for any
+    /// other message.
     pub fn see_counts(&mut self, message: &str) -> bool {
         let counts: Option<Vec<(Lane, (u64, u64))>> = message.split(", ").map(count_of).collect();
         let Some(counts) = counts else { return false };
+        // A part of the work that is not named has nothing to be made.
+        self.counts.values_mut().for_each(|count| *count = (0, 0));
         self.counts.extend(counts);
         true
     }
@@ -111,6 +114,7 @@ impl Stages {
     pub fn words(&self) -> String {
         let words: Vec<String> = self
             .lanes()
+            .filter(|(_, _, total)| *total > 0)
             .map(|(lane, done, total)| format!("{} {}/{total}", lane.name(), done as u64))
             .collect();
         words.join(", ")
@@ -208,7 +212,7 @@ mod tests {
         }
         let mut stages = Stages::of(&project, &[], None);
         assert!(!stages.see_counts("looks at the project"));
-        assert!(stages.see_counts("voices 1/1, pictures 1/2, frames 0/6"));
+        assert!(stages.see_counts("voices 1/1, pictures 1/2, clips 0/1, frames 0/6"));
         stages.see("picture/a1", TaskState::Running, 0.5);
         stages.see("picture/a2", TaskState::Running, 0.5);
         stages.see("picture/a2", TaskState::Failed, 0.0);
@@ -216,6 +220,8 @@ mod tests {
         assert_eq!(stages.words(), "voices 1/1, pictures 1/2, clips 0/1, rendering 0/6");
         let pictures = stages.lanes().find(|(lane, ..)| *lane == Lane::Pictures).unwrap();
         assert!((pictures.1 - 1.5).abs() < 1e-9, "{pictures:?}");
+        assert!(stages.see_counts("frames 1/3"));
+        assert_eq!(stages.words(), "rendering 1/3", "the rest was made before");
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{
 };
 
 use reel_protocol::{Digest, TaskId};
-use reel_story::{SplitStory, project::Project};
+use reel_story::{
+    SplitStory,
+    project::{Project, Shot},
+};
 use serde::{Deserialize, Serialize};
 
 use super::stale::Inputs;
@@ -168,6 +171,20 @@ impl State {
             Failure::new(crate::exit::Exit::Internal, "internal", format!("cannot write JSON: {error}"))
         })?;
         save::replace(path, &json)
+    }
+
+    /// Whether an earlier run made the pictures of all shots that have no picture or clip of their own.
+    pub fn has_all_pictures(&self, project: &Project) -> bool {
+        let is_made = |shot: &Shot| {
+            let record = self.shots.get(&shot.id).and_then(|record| record.picture.as_ref());
+            record.is_some_and(|picture| picture.digest.is_some())
+        };
+        let mut to_make = project
+            .shots
+            .iter()
+            .filter(|shot| shot.picture_file.is_empty() && shot.clip_file.is_empty())
+            .peekable();
+        to_make.peek().is_some() && to_make.all(is_made)
     }
 
     /// Whether `reel make` wrote the file and nobody has changed it since.

@@ -11,7 +11,7 @@ use reel_story::project::{Project, Shot};
 use serde::Serialize;
 
 use super::{
-    Args, args::Stage, deliver, downgrades::say_downgrades, film::Work, media, pack::existing,
+    Args, again, args::Stage, deliver, downgrades::say_downgrades, film::Work, media, pack::existing,
     report::Results, shot_flags::no_shot, stages::Stages, state::State, story_paths::StoryPaths, submit,
     summary::cost_words, watch::watch,
 };
@@ -102,8 +102,7 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
         made.iter().map(|(take, picture)| (format!("{}-take-{}", take.shot, take.sample), picture)).collect();
     let own = media::own_paths(project, work.paths.directory());
     let delivering = deliver::deliver_pictures(&session, &named, work.paths, state, &own, args.force);
-    let (files, kept) =
-        deliver_unless_interrupted(&mut interrupts, delivering, "the same command again").await?;
+    let (files, kept) = deliver_unless_interrupted(&mut interrupts, delivering, &again::command()).await?;
     state.save(&work.paths.state)?;
     say(output, args, &made, &files, &kept, total(&costs).as_ref())?;
     failure.map_or(Ok(Exit::Done), Err)
@@ -143,7 +142,8 @@ fn say(
     for (id, count) in args.takes.iter().filter(|_| files.iter().any(Option::is_some)) {
         let last = count.saturating_sub(1);
         output.note(&format!(
-            "look at the takes of {id}, and choose one: the same command with --take {id}=K in place of --takes, with K from 0 to {last}"
+            "look at the takes of {id}, and choose one: {}, with K from 0 to {last}",
+            again::command_to_take(id)
         ));
     }
     Ok(())

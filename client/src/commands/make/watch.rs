@@ -12,7 +12,7 @@ use reel_protocol::{
 };
 use tokio::time::timeout;
 
-use super::{screen::Screen, stages::Stages};
+use super::{again, screen::Screen, stages::Stages};
 use crate::{
     failure::Failure,
     output::Output,
@@ -27,9 +27,6 @@ const TURN: Duration = Duration::from_millis(500);
 
 /// Time without an event after which the daemon is first asked why nothing happens.
 const FIRST_POLL: Duration = Duration::from_secs(1);
-
-/// The hint for a user who stops waiting.
-const WAY_BACK: &str = "the same command again continues it";
 
 /// Waits until the task is settled. Ctrl-C leaves it running and fails with [`crate::exit::Exit::Interrupted`]. A second Ctrl-C cancels it.
 pub async fn watch(
@@ -47,7 +44,10 @@ pub async fn watch(
     screen.clear();
     match ended {
         Some(ended) => Ok(ended?),
-        None => Err(leave(output, session, &[id], WAY_BACK, interrupts).await),
+        None => {
+            Err(leave(output, session, &[id], &format!("{} continues it", again::command()), interrupts)
+                .await)
+        }
     }
 }
 

@@ -63,8 +63,8 @@ impl Workflow for Story {
         self.steps(ends, is_known)
     }
 
-    fn progress(&self, ends: &StepEnds) -> (f64, String) {
-        self.progress_after(ends)
+    fn progress(&self, ends: &StepEnds, is_submitted: &dyn Fn(&str) -> bool) -> (f64, String) {
+        self.progress_after(ends, is_submitted)
     }
 
     fn outcome(&self, ends: &StepEnds) -> Outcome {

@@ -99,7 +99,7 @@ fn carry_out(
         let (index, is_good) = choose(&open);
         let name = &open[index % open.len()];
         ends.insert(name.clone(), end(&known[name], is_good));
-        let (fraction, words) = story.progress(&ends);
+        let (fraction, words) = story.progress(&ends, &|name| known.contains_key(name));
         assert!((0.0..1.0).contains(&fraction) && !words.is_empty(), "{fraction} {words}");
     }
 }
@@ -357,4 +357,40 @@ fn subtitles_are_a_file_if_the_project_says_so_or_the_film_cannot_have_them() {
         story.abilities = Abilities { can_render, burns_subtitles, ..story.abilities };
         assert_eq!(story.has_subtitle_file(), expected, "{forms:?} {can_render} {burns_subtitles}");
     }
+}
+
+#[test]
+fn the_progress_counts_only_what_this_run_makes() {
+    let story = story(json!({}), &spoken(4));
+    let (mut ends, known) = carry_out(&story, |_| (0, true));
+    for end in ends.values_mut() {
+        end.state = StepState::Cached;
+    }
+    let all = |_: &str| true;
+    assert_eq!(story.progress(&ends, &all), (0.999, "everything was made before".to_owned()));
+    // The picture of a2 is made again. What is made of it is not submitted yet, and neither is the film.
+    let of_a2 = ["picture/a2", "render/a2", "transition/a2", "transition/a3", "join"];
+    let later = |name: &str| name.starts_with("render") || name.starts_with("transition") || name == "join";
+    let mut begun = ends.clone();
+    begun.retain(|name, _| !later(name) && name != "picture/a2");
+    let progress =
+        |ends: &StepEnds| story.progress(ends, &|name| ends.contains_key(name) || name == "picture/a2");
+    assert_eq!(progress(&begun), (0.0, "pictures 0/1, frames 0/4".to_owned()));
+    // A result of the cache changes nothing, and a step that ran does.
+    begun.insert("render/a1".to_owned(), ends["render/a1"].clone());
+    assert_eq!(progress(&begun), (0.0, "pictures 0/1, frames 0/4".to_owned()));
+    let mut before = 0.0;
+    for (index, name) in of_a2.iter().enumerate() {
+        // Without a measured time, the usual one counts.
+        let ran = StepEnd { seconds: 0.0, ..end(&known[*name], true) };
+        begun.insert((*name).to_owned(), ran);
+        let (fraction, words) = progress(&begun);
+        assert!(fraction > before, "{name}: {before} {fraction}");
+        assert_eq!(words, format!("pictures 1/1, frames {index}/4"));
+        before = fraction;
+    }
+    // A step that was submitted, although everything that it is made from is the same, has something else to do.
+    let mut other_size = ends.clone();
+    other_size.retain(|name, _| !later(name));
+    assert_eq!(story.progress(&other_size, &all).1, "frames 0/8");
 }
