@@ -82,7 +82,9 @@ fn a_start_that_fails_is_named_and_a_server_that_a_person_starts_then_is_used() 
         message.contains("its start command failed: exit code 5: no model file").then_some(())
     });
     let shown = machine.sandbox.reel(&["providers"]);
-    assert!(shown.expect_code(0).stdout.contains("exit code 5: no model file"), "{shown:?}");
+    assert!(shown.expect_code(0).stdout.contains("cannot be reached"), "{shown:?}");
+    assert!(shown.stdout.contains("reel could not start it"), "{shown:?}");
+    assert!((shown.stdout.clone() + &shown.stderr).contains("exit code 5: no model file"), "{shown:?}");
     assert_eq!((machine.runs_of("starts"), state_of(&mut connection)), (1, json!("start_failed")));
     // A person starts the server. It is not reel's to stop.
     let server = FakeSdcpp::start_at(machine.address);

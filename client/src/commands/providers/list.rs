@@ -85,7 +85,7 @@ fn standing(provider: &ProviderInfo, now: Timestamp) -> String {
         _ => of_condition(provider.condition.as_ref(), provider.address.is_some()),
     };
     match &provider.machine {
-        Some(machine) => format!("{standing}; {}", of_machine(machine)),
+        Some(machine) => format!("{standing}; {}", of_machine(machine, error(provider))),
         None => standing,
     }
 }
@@ -123,8 +123,8 @@ fn advice(provider: &ProviderInfo) -> Vec<String> {
     std::iter::once(message).chain(hint).collect()
 }
 
-/// Returns what reel has done with the provider's server.
-fn of_machine(machine: &MachineInfo) -> String {
+/// Returns what reel has done with the provider's server. `shown` is the error that is shown below the list, which is not repeated.
+fn of_machine(machine: &MachineInfo, shown: Option<&TaskError>) -> String {
     let words = match machine.state.as_str() {
         "starting" => "reel is starting it",
         "start_failed" => "reel could not start it",
@@ -133,7 +133,8 @@ fn of_machine(machine: &MachineInfo) -> String {
         "stopped" => "reel has stopped it",
         other => other,
     };
-    match &machine.detail {
+    let is_shown = |detail: &&String| shown.is_some_and(|error| error.message.contains(detail.as_str()));
+    match machine.detail.as_ref().filter(|detail| !is_shown(detail)) {
         Some(detail) => format!("{words} ({detail})"),
         None => words.to_owned(),
     }
@@ -175,6 +176,13 @@ mod tests {
         ] {
             let words = standing(&provider(error, wait_reason), Timestamp::now());
             assert_eq!(words, expected, "{error:?} {wait_reason:?}");
+        }
+        let mut failed = provider(Some((ErrorCode::ProviderUnavailable, None)), unreachable);
+        for (detail, expected) in [("it says no", ""), ("exit code 5", " (exit code 5)")] {
+            let (state, detail) = ("start_failed".to_owned(), Some(detail.to_owned()));
+            failed.machine = Some(MachineInfo { state, since: Timestamp::now(), detail });
+            let words = standing(&failed, Timestamp::now());
+            assert_eq!(words, format!("cannot be reached; reel could not start it{expected}"));
         }
         let mut unknown = provider(None, None);
         unknown.condition = None;

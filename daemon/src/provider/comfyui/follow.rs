@@ -147,15 +147,10 @@ impl ComfyProvider {
 
     /// The job did not end within the job timeout. A free one is stopped.
     async fn late(&self, call: &Call, ticket: &Ticket) -> Failure {
-        let (name, limit) = (&self.core.config.name, self.core.remote.job_timeout.as_secs());
-        let message =
-            format!("{name} did not finish the job within {limit} s (providers.{name}.job_timeout_s)");
-        if self.core.config.is_paid {
-            return Failure::new(Class::Ambiguous, message, "it may have been paid");
+        if !self.core.config.is_paid {
+            self.cancel(call, ticket).await;
         }
-        self.cancel(call, ticket).await;
-        let hint = "raise job_timeout_s if it takes so long; the task is tried again";
-        Failure::new(Class::Transient(None), message, hint)
+        self.core.late_job()
     }
 }
 

@@ -79,9 +79,37 @@ impl Machine {
     }
 
     fn by_hand(&self, name: &str) -> String {
-        let command = self.config.start.join(" ");
+        let command = self.config.start.iter().map(|part| shell_word(part)).collect::<Vec<_>>().join(" ");
         format!(
             "look at logs/machine-{name}.log in the daemon's home, and run the command by hand: {command}"
         )
+    }
+}
+
+/// Returns an argument as a word that a shell reads as that argument.
+fn shell_word(argument: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_copied_into_a_shell() {
+        for (argument, expected) in [
+            ("/usr/bin/sd-server", "/usr/bin/sd-server"),
+            ("--port=7860", "--port=7860"),
+            ("", "''"),
+            ("echo a; exit 3", "'echo a; exit 3'"),
+            ("it's", "'it'\\''s'"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(shell_word(argument), expected);
+        }
     }
 }

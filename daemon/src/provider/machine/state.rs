@@ -9,8 +9,8 @@ const MAX_TRIES: u32 = 3;
 /// The pause before a start command that has failed is run again is this part of the patience: 15 seconds of 15 minutes.
 const PAUSES_IN_PATIENCE: u32 = 60;
 /// A call that makes no connection within this time after the last such call belongs to a task that waited while the server was given up. A later one
-/// has the server started anew. It is longer than a connection may take.
-const GIVEN_UP: Duration = Duration::from_secs(30);
+/// has the server started anew. It is longer than a connection may take by default.
+const GIVEN_UP: Duration = Duration::from_secs(15);
 
 /// The times of a server's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,15 +233,15 @@ mod tests {
             (failed(ago(900), 1, in_s(1)), tick(false), broken(now), open),
             (failed(ago(9), 1, in_s(1)), Event::Reached, State::Left, open),
             (starting(ago(30), 3), Event::StartEnded(error()), broken(now), open),
-            (broken(ago(29)), Event::Unreached, broken(now), None),
-            (broken(ago(30)), Event::Unreached, starting(now, 1), start),
+            (broken(ago(14)), Event::Unreached, broken(now), None),
+            (broken(ago(15)), Event::Unreached, starting(now, 1), start),
             (broken(ago(900)), tick(false), broken(ago(900)), None),
             (broken(now), Event::Reached, State::Left, open),
             // It does not answer.
             (starting(ago(899), 1), tick(false), starting(ago(899), 1), None),
             (starting(ago(900), 1), tick(false), silent(now), open),
-            (silent(ago(29)), Event::Unreached, silent(now), None),
-            (silent(ago(30)), Event::Unreached, starting(now, 1), start),
+            (silent(ago(14)), Event::Unreached, silent(now), None),
+            (silent(ago(15)), Event::Unreached, starting(now, 1), start),
             (silent(ago(900)), tick(false), silent(ago(900)), None),
             (silent(now), Event::StartEnded(Ok(())), silent(now), None),
             (silent(ago(9)), Event::StartEnded(error()), broken(ago(9)), None),

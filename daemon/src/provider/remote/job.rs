@@ -229,16 +229,22 @@ impl RemoteProvider {
 
     /// The job did not end within the job timeout. A job of a free provider is cancelled at its service.
     async fn late(&self, call: &Call<'_>, ticket: &Ticket) -> GenerateError {
+        if !self.config.is_paid {
+            self.cancel_job(call, ticket).await;
+        }
+        GenerateError::Failed(self.late_job())
+    }
+
+    /// The failure of a job that did not end within the job timeout. A paid service may still complete the job, so a person decides whether to wait.
+    pub(in crate::provider) fn late_job(&self) -> Failure {
         let (name, limit) = (&self.config.name, self.remote.job_timeout.as_secs());
         let message =
             format!("{name} did not finish the job within {limit} s (providers.{name}.job_timeout_s)");
         if self.config.is_paid {
-            // The service may still complete the job, so a person decides whether to wait for it.
-            return GenerateError::Failed(Failure::new(Class::Ambiguous, message, "it may have been paid"));
+            return Failure::new(Class::Ambiguous, message, "it may have been paid");
         }
-        self.cancel_job(call, ticket).await;
         let hint = "raise job_timeout_s if it takes so long; the task is tried again";
-        GenerateError::Failed(Failure::new(Class::Transient(None), message, hint))
+        Failure::new(Class::Transient(None), message, hint)
     }
 
     /// The failure when a service refuses to report the state of a job, such as for a wrong key.
