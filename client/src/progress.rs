@@ -275,11 +275,6 @@ impl Progress {
         self.say_pending();
     }
 
-    /// Whether lines wait to be printed until the wait has lasted for [`PATIENCE`].
-    pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// Prints the waiting lines if the wait has lasted for [`PATIENCE`].
     pub fn say_pending(&mut self) {
         if self.begun.elapsed() >= PATIENCE {

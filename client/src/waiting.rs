@@ -233,10 +233,12 @@ async fn until_settled(
         },
     );
     let mut is_any_settled = false;
+    let mut next_poll = Instant::now() + PATIENCE;
     loop {
+        let next = next_told(&mut follow, session, wait, progress, &mut next_poll);
         let told = match end {
-            Some(end) => timeout_at(end, next_told(&mut follow, session, wait, progress)).await,
-            None => Ok(next_told(&mut follow, session, wait, progress).await),
+            Some(end) => timeout_at(end, next).await,
+            None => Ok(next.await),
         };
         let Ok(told) = told else { return how_it_ended(session, wait).await };
         is_any_settled |= show(told?, wait, progress);
@@ -255,20 +257,22 @@ async fn until_settled(
     }
 }
 
-/// Waits for the next event. While there is none, it reports every two seconds why the tasks wait.
+/// Waits for the next event. At `next_poll`, and every two seconds after it, it reports why the tasks wait. Events do not delay that, because a task
+/// that is tried again and again has many.
 async fn next_told(
     follow: &mut Follow<'_>,
     session: &Session,
     wait: &Wait<'_>,
     progress: &mut Progress,
+    next_poll: &mut Instant,
 ) -> Result<Followed, ClientError> {
     // The future is kept for the whole loop, because it may be in the middle of starting the daemon.
     let mut told = pin!(follow.next());
     loop {
-        let is_first = progress.has_pending();
-        if let Ok(told) = timeout(if is_first { PATIENCE } else { POLL_INTERVAL }, &mut told).await {
+        if let Ok(told) = timeout_at(*next_poll, &mut told).await {
             return told;
         }
+        *next_poll = Instant::now() + POLL_INTERVAL;
         progress.say_pending();
         // If one of these requests fails, the next event reports it.
         let client = session.client();

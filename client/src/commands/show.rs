@@ -62,10 +62,10 @@ fn hint(task: &TaskView, now: Timestamp) -> String {
 
 /// Counts the attempts. While the task waits, the text says which of them use up none of the attempts that the task may make.
 fn attempts(task: &TaskView) -> String {
-    let error = task.error.as_ref().filter(|_| task.state == TaskState::Queued);
-    let uncounted = match error.map(|error| (error.code.as_str(), error.provider_status)) {
-        Some(("provider_unavailable", None)) => " (those that did not reach the provider do not count)",
-        Some(("rate_limited", _)) => " (those that were refused by a rate limit do not count)",
+    let uncounted = match task.wait_reason {
+        Some(WaitReason::ProviderUnreachable) => " (those that did not reach the provider do not count)",
+        Some(WaitReason::ProviderLoading) => " (those that found the provider loading do not count)",
+        Some(WaitReason::ProviderPause) => " (those that were refused by a rate limit do not count)",
         _ => "",
     };
     format!("{}{uncounted}", task.attempts)

@@ -69,9 +69,9 @@ impl RemoteProvider {
         let Some(Outlook { what, hint, prospect }) = outlook else {
             let port = missing_port(self.config.kind, &self.remote.base_url);
             let port = port.map(|what| format!("; {what}")).unwrap_or_default();
-            let hint =
-                remedy.unwrap_or_else(|| format!("is it running? reel providers check {name} asks it"));
-            let hint = format!("{hint}; the task waits until it can be reached");
+            let hint = remedy.unwrap_or_else(|| {
+                format!("is it running? reel providers check {name} asks it; the task waits until it can be reached")
+            });
             return Failure::new(Class::Unreached, message + &port, hint);
         };
         let hint = hint.unwrap_or_else(|| {
