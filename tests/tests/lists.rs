@@ -1,6 +1,9 @@
 //! `reel ls`, `reel show` and `reel status`: what a person reads of tasks, on one line each and on one screen.
 
-use reel_tests::{Sandbox, needs, tale::Tale};
+use reel_tests::{
+    FakeProvider, Sandbox, needs,
+    tale::{Tale, speaking_studio},
+};
 use serde_json::json;
 
 /// A prompt that is longer than any line of a list.
@@ -72,6 +75,7 @@ fn a_film_is_shown_on_one_screen_with_the_command_that_continues_it() {
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
+    assert!(shown.lines().any(|line| line.starts_with("cost ") && line.ends_with(" nothing")), "{shown}");
     let next = shown.lines().find(|line| line.starts_with("next step")).unwrap();
     let command = &next[next.find("reel make").unwrap()..next.find(" writes them again").unwrap()];
     // A shell takes the command apart as it was meant.
@@ -143,4 +147,15 @@ fn the_status_counts_the_steps_of_films_apart() {
     assert!(cache.contains("can be answered without a provider") && !cache.contains("coalesced"), "{cache}");
     let memory = tale.sandbox.reel(&["memory"]).expect_code(0).stdout.clone();
     assert!(memory.contains("panels being drawn") && !memory.contains("resident"), "{memory}");
+}
+
+#[test]
+fn a_film_is_shown_with_what_its_steps_cost() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, "price = { image = 0.04 }"));
+    tale.make(&["--until", "pictures"]).expect_code(0);
+    let id = tale.sandbox.reel(&["ls", "--json"]).expect_code(0).json()["tasks"][0]["id"].to_string();
+    let shown = tale.sandbox.reel(&["show", &id]).expect_code(0).stdout.clone();
+    let cost = shown.lines().find(|line| line.starts_with("cost ")).unwrap_or_default();
+    assert!(cost.contains("about 0.16 USD"), "{shown}");
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use reel_client::{ClientError, Session};
 use reel_protocol::{
-    JsonText, Source, TaskId, TaskState, TaskView,
+    Cost, JsonText, Source, TaskId, TaskState, TaskView,
     limits::LIST_ROWS,
     methods::{TaskList, TaskListParams},
 };
 use serde::Deserialize;
+
+use crate::tasks;
 
 /// Most failed or held steps that are named.
 const NAMED: usize = 5;
@@ -94,6 +96,26 @@ pub fn to_decide(steps: &[TaskView]) -> String {
         lines.push(format!("{} more", found.len() - NAMED));
     }
     lines.join("\n")
+}
+
+/// Returns what the steps have cost so far, such as `about 0.12 USD`, and how many have an unknown cost.
+pub fn cost(steps: &[TaskView]) -> String {
+    let known = steps.iter().filter_map(|step| step.cost.as_ref());
+    let amount = known.clone().map(|cost| (cost.amount * 1e6).round()).sum::<f64>() / 1e6;
+    let is_estimate = known.clone().any(|cost| cost.is_estimate);
+    let unknown =
+        steps.iter().filter(|step| step.state == TaskState::Succeeded && step.cost.is_none()).count();
+    let words = match known.map(|cost| cost.currency.clone()).next() {
+        Some(currency) if amount > 0.0 => tasks::cost(&Cost { amount, currency, is_estimate }),
+        Some(_) => "nothing".to_owned(),
+        None => String::new(),
+    };
+    match unknown {
+        0 => words,
+        unknown => format!("{words}; {unknown} of its steps have an unknown cost")
+            .trim_start_matches("; ")
+            .to_owned(),
+    }
 }
 
 /// The paths that `reel make` stores with its task.
