@@ -56,6 +56,14 @@ impl Failure {
         self
     }
 
+    /// Adds a next step behind those of the hint.
+    #[must_use]
+    pub fn and_hint(mut self, more: &str) -> Self {
+        let hint = self.error.hint.take().map(|hint| format!("{hint}; ")).unwrap_or_default();
+        self.error.hint = Some(format!("{hint}{more}"));
+        self
+    }
+
     /// Adds the id of the task that failed.
     #[must_use]
     pub fn of(mut self, task: TaskId) -> Self {

@@ -15,7 +15,7 @@ pub(super) enum Pair {
 
 /// Smallest similarity (Dice coefficient of their character pairs) at which two texts count as the same shot.
 const LEAST_ALIKE: f64 = 0.5;
-/// Largest number of comparisons. Above it only equal texts are matched, so that a novel does not take minutes.
+/// Largest number of comparisons. Above it the lists are first divided at texts that are equal, so that a novel does not take minutes.
 const MOST_COMPARISONS: usize = 4_000_000;
 
 /// Aligns both lists. Equal and similar texts are matched as far as their order allows.
@@ -30,16 +30,21 @@ pub(super) fn align(old: &[&str], new: &[&str]) -> Vec<Pair> {
     let middle = if middle_old.len() * middle_new.len() <= MOST_COMPARISONS {
         align_alike(middle_old, middle_new)
     } else {
-        align_equal(middle_old, middle_new)
+        align_anchored(middle_old, middle_new)
     };
-    let shifted = middle.into_iter().map(|pair| match pair {
-        Pair::Both(old, new) => Pair::Both(old + start, new + start),
-        Pair::Old(old) => Pair::Old(old + start),
-        Pair::New(new) => Pair::New(new + start),
-    });
+    let shifted = middle.into_iter().map(|pair| shifted(pair, start, start));
     let head = (0..start).map(|index| Pair::Both(index, index));
     let tail = (0..end).rev().map(|from_end| Pair::Both(old.len() - 1 - from_end, new.len() - 1 - from_end));
     head.chain(shifted).chain(tail).collect()
+}
+
+/// Returns a pair of parts of the lists as one of the lists. The parts begin at these places.
+const fn shifted(pair: Pair, old_start: usize, new_start: usize) -> Pair {
+    match pair {
+        Pair::Both(old, new) => Pair::Both(old + old_start, new + new_start),
+        Pair::Old(old) => Pair::Old(old + old_start),
+        Pair::New(new) => Pair::New(new + new_start),
+    }
 }
 
 /// Returns the alignment with the largest sum of similarities.
@@ -82,6 +87,61 @@ fn align_alike(old: &[&str], new: &[&str]) -> Vec<Pair> {
     found.extend((i..old.len()).map(Pair::Old));
     found.extend((j..new.len()).map(Pair::New));
     found
+}
+
+/// Aligns long lists: at the texts that are there once in both lists, as far as their order is the same, and in the parts between them.
+fn align_anchored(old: &[&str], new: &[&str]) -> Vec<Pair> {
+    let anchors = anchors(old, new);
+    if anchors.is_empty() {
+        return align_equal(old, new);
+    }
+    let mut found = Vec::with_capacity(old.len() + new.len());
+    let (mut i, mut j) = (0, 0);
+    for (old_at, new_at) in anchors.into_iter().chain([(old.len(), new.len())]) {
+        let parts = (old.get(i..old_at).unwrap_or_default(), new.get(j..new_at).unwrap_or_default());
+        found.extend(align(parts.0, parts.1).into_iter().map(|pair| shifted(pair, i, j)));
+        if old_at < old.len() {
+            found.push(Pair::Both(old_at, new_at));
+        }
+        (i, j) = (old_at + 1, new_at + 1);
+    }
+    found
+}
+
+/// Returns the places of the texts that are there once in both lists: the longest sequence of them that has the same order in both.
+fn anchors(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
+    let in_new = single_places(new);
+    let singles = single_places(old);
+    let mut common: Vec<(usize, usize)> =
+        singles.iter().filter_map(|(text, old)| Some((*old, *in_new.get(text)?))).collect();
+    common.sort_unstable();
+    // The smallest last place of a sequence of each length, as an index in `common`; and what comes before each entry in its best sequence.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(common.len());
+    let place = |index: &usize| common.get(*index).map_or(0, |(_, new)| *new);
+    for (index, (_, new)) in common.iter().enumerate() {
+        let length = ends.partition_point(|end| place(end) < *new);
+        before.push(length.checked_sub(1).and_then(|last| ends.get(last)).copied());
+        match ends.get_mut(length) {
+            Some(end) => *end = index,
+            None => ends.push(index),
+        }
+    }
+    let mut sequence: Vec<(usize, usize)> =
+        std::iter::successors(ends.last().copied(), |index| before.get(*index).copied().flatten())
+            .filter_map(|index| common.get(index).copied())
+            .collect();
+    sequence.reverse();
+    sequence
+}
+
+/// Returns the places of the texts that are in the list only once.
+fn single_places<'a>(texts: &[&'a str]) -> HashMap<&'a str, usize> {
+    let mut places: HashMap<&str, Option<usize>> = HashMap::new();
+    for (place, text) in texts.iter().enumerate() {
+        places.entry(text).and_modify(|known| *known = None).or_insert(Some(place));
+    }
+    places.into_iter().filter_map(|(text, place)| Some((text, place?))).collect()
 }
 
 /// Aligns equal texts only: each old text is matched with the next equal new one.
@@ -165,6 +225,25 @@ mod tests {
         );
     }
 
+    #[test]
+    fn long_lists_are_divided_at_texts_that_are_there_once() {
+        let with_refrain = |number: usize| {
+            if number.is_multiple_of(3) { "Yes.".to_owned() } else { format!("Line {number} of the tale.") }
+        };
+        let old: Vec<String> = (0..6_000).map(with_refrain).collect();
+        let mut new = old.clone();
+        new[3_001] = "Line 3001 of the long tale.".to_owned();
+        new.insert(5_999, "One more.".to_owned());
+        drop(new.remove(3));
+        let texts = |list: &[String]| list.to_vec();
+        let (old, new) = (texts(&old), texts(&new));
+        let (old, new): (Vec<&str>, Vec<&str>) =
+            (old.iter().map(String::as_str).collect(), new.iter().map(String::as_str).collect());
+        let pairs = align(&old, &new);
+        let both = pairs.iter().filter(|pair| matches!(pair, Pair::Both(..))).count();
+        assert_eq!((both, pairs.len()), (5_999, 6_001), "one text is gone, and one is new");
+    }
+
     proptest! {
         #[test]
         fn every_text_is_there_once_and_in_order(
@@ -173,7 +252,7 @@ mod tests {
         ) {
             let old: Vec<&str> = old.iter().map(String::as_str).collect();
             let new: Vec<&str> = new.iter().map(String::as_str).collect();
-            for pairs in [align(&old, &new), align_equal(&old, &new)] {
+            for pairs in [align(&old, &new), align_equal(&old, &new), align_anchored(&old, &new)] {
                 let olds = pairs.iter().filter_map(|pair| match pair { Pair::Both(old, _) | Pair::Old(old) => Some(*old), Pair::New(_) => None });
                 let news = pairs.iter().filter_map(|pair| match pair { Pair::Both(_, new) | Pair::New(new) => Some(*new), Pair::Old(_) => None });
                 prop_assert!(olds.eq(0..old.len()));

@@ -224,3 +224,63 @@ proptest! {
         }
     }
 }
+
+const A: &str = "The keeper climbed the long winding stairs of the tower in the evening light.";
+const B: &str = "He lit the great lamp with a long match from the box on the shelf.";
+const C: &str = "Nobody answered him when he called down to the dark sea below the cliff.";
+const TALE: &str = "The keeper climbed the long winding stairs of the tower in the evening light. \
+    He lit the great lamp with a long match from the box on the shelf. \
+    Nobody answered him when he called down to the dark sea below the cliff.";
+
+#[test]
+fn joined_divided_and_moved_shots_neither_lose_nor_repeat_a_sentence() {
+    let shot = |id: &str, text: &str| format!("[[shots]]\nid = \"{id}\"\nscene = \"a\"\ntext = \"{text}\"\n");
+    let text = new_file(&Project::of_story(&story(TALE), file_of("one"), Video::default()));
+    let (start, _) = text.split_once("[[shots]]").unwrap();
+    let file = |shots: &[String]| format!("{start}{}", shots.concat());
+    assert_eq!(story(TALE).shots().map(|shot| shot.text.as_str()).collect::<Vec<_>>(), [A, B, C]);
+    let joined = file(&[shot("a1", &format!("{A} {B}")), shot("a3", C)]);
+    let (first, rest) = A.split_at(39);
+    let divided = file(&[shot("a1", first.trim()), shot("a9", rest.trim()), shot("a2", B), shot("a3", C)]);
+    let moved = file(&[shot("a3", C), shot("a1", A), shot("a2", B)]);
+    let dropped = file(&[shot("a1", A), shot("a3", C)]);
+    for (project, change, expected) in [
+        (
+            &joined,
+            ("keeper", "old keeper"),
+            vec![format!("{} {B}", A.replace("keeper", "old keeper")), C.to_owned()],
+        ),
+        (&joined, ("great", "huge"), vec![format!("{A} {}", B.replace("great", "huge")), C.to_owned()]),
+        (&joined, ("Nobody", "No one"), vec![format!("{A} {B}"), C.replace("Nobody", "No one")]),
+        (
+            &divided,
+            ("keeper", "old keeper"),
+            vec![A.replace("keeper", "old keeper"), B.to_owned(), C.to_owned()],
+        ),
+        (
+            &divided,
+            ("Nobody", "No one"),
+            vec![
+                first.trim().to_owned(),
+                rest.trim().to_owned(),
+                B.to_owned(),
+                C.replace("Nobody", "No one"),
+            ],
+        ),
+        (&moved, ("great", "huge"), vec![C.to_owned(), A.to_owned(), B.replace("great", "huge")]),
+        (&moved, ("", ""), vec![C.to_owned(), A.to_owned(), B.to_owned()]),
+        (&dropped, ("", ""), vec![A.to_owned(), C.to_owned()]),
+        (&dropped, ("great", "huge"), vec![A.to_owned(), B.replace("great", "huge"), C.to_owned()]),
+    ] {
+        let before = story(TALE);
+        let mut file = ProjectFile::parse(project).unwrap();
+        let after = file.regrouped(&story(&TALE.replacen(change.0, change.1, 1)), Some(&before), None);
+        file.resplit(&after, Some(&before), file_of("two"));
+        let texts: Vec<&str> = file.project().shots.iter().map(|shot| shot.text.as_str()).collect();
+        assert_eq!(texts, expected, "{change:?}");
+    }
+    // Without the former split, too, a text that the story moved keeps its shot.
+    let mut file = ProjectFile::parse(&moved).unwrap();
+    let found = file.resplit(&story(TALE), None, file_of("two"));
+    assert_eq!((found.kept, found.added.len(), found.removed.len()), (3, 0, 0));
+}

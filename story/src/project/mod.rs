@@ -1,7 +1,7 @@
 //! The project file: the storyboard of a film, which a person may edit before the film is made.
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
-//! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `regroup` and
+//! `new_file` writes the file of a new project. `file`, `settings` and `shot_settings` change an existing file and preserve its comments and order. `own_texts`, `regroup` and
 //! `align` match the shots of a file with those of a story that was split again, and `replace` puts a model's shots in place of new ones. `film_timeline` computes the timeline, `titles` says which titles a shot shows, `request`
 //! what is requested from providers, and `sheets` the reference pictures of characters and places.
 
@@ -14,10 +14,12 @@ mod film_timeline;
 mod ids;
 mod model;
 mod new_file;
+mod own_texts;
 mod read;
 mod regroup;
 mod replace;
 mod request;
+mod resplit;
 mod settings;
 mod sheets;
 mod shot_settings;

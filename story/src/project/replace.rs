@@ -1,6 +1,6 @@
 //! Replaces shots of a project file by those that a language model made of their text.
 
-use toml_edit::{ArrayOfTables, Item};
+use toml_edit::{ArrayOfTables, Item, value};
 
 use super::{
     file::ProjectFile,
@@ -22,9 +22,14 @@ impl ProjectFile {
             return None;
         }
         let scene = former.first()?.scene.clone();
+        let is_new_scene = shots.iter().all(|shot| shot.scene != scene || ids.contains(&shot.id));
         let mut free = ShotIds::new(shots.iter().map(|shot| shot.id.as_str()));
         let mut old_ids = ids.iter().cloned();
         let mut scenes: Vec<Scene> = Vec::new();
+        let first_place = made.shots.iter().find_map(|shot| made.place(shot)).map(|place| place.id.clone());
+        if let Some(place) = first_place.filter(|_| is_new_scene) {
+            self.set_place(&scene, &place);
+        }
         let mut new_shots = Vec::with_capacity(made.shots.len());
         for shot in &made.shots {
             let place = made.place(shot).map(|place| place.id.as_str()).unwrap_or_default();
@@ -47,6 +52,20 @@ impl ProjectFile {
         let ids = new_shots.iter().map(|shot| shot.id.clone()).collect();
         self.project.shots.splice(range, new_shots);
         Some(ids)
+    }
+
+    /// Sets the place of a scene that has none.
+    fn set_place(&mut self, scene: &str, place: &str) {
+        let Some(index) = self.project.scenes.iter().position(|known| known.id == scene) else { return };
+        let Some(known) = self.project.scenes.get_mut(index).filter(|known| known.place.is_empty()) else {
+            return;
+        };
+        place.clone_into(&mut known.place);
+        let mut tables = self.take("scenes");
+        if let Some(table) = tables.get_mut(index) {
+            table.insert("place", value(place));
+        }
+        self.document.insert("scenes", Item::ArrayOfTables(tables));
     }
 
     /// Returns the id of a scene at this place: the given one if its place is this one, else one of `added`, to which a new one is added if it must be.
@@ -143,6 +162,23 @@ mod tests {
             .collect();
         assert_eq!(characters, [("keeper", "", ""), ("girl", "small", "f1")], "what is known stays as it is");
         assert!(text.contains("# mine") && text.contains("# The end.\n[[shots]]\nid = \"a3\""), "{text}");
+    }
+
+    #[test]
+    fn a_new_scene_keeps_its_title_and_is_given_the_place() {
+        let file = FILE.replace("place = \"tower\"\n[[shots]]", "title = \"Two\"\n[[shots]]");
+        let ids = ["a1", "a2", "a3"].map(str::to_owned);
+        let made = MADE
+            .replace("text = \"Two.\"", "text = \"One. Two.\"")
+            .replace("text = \"Three.\"", "text = \"Three. Four.\"");
+        let mut file = ProjectFile::parse(&file).unwrap();
+        file.replace_shots(&ids, &read_toml(&made).unwrap()).unwrap();
+        let read = read_toml(&file.to_string()).unwrap();
+        assert_eq!(&read, file.project());
+        let scenes: Vec<_> =
+            read.scenes.iter().map(|scene| (scene.title.as_str(), scene.place.as_str())).collect();
+        assert_eq!(scenes, [("Two", "tower"), ("", "beach")]);
+        assert_eq!(read.shots[0].scene, "a");
     }
 
     #[test]

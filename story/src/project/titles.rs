@@ -75,13 +75,13 @@ mod tests {
         let shown = |project: &crate::project::Project| {
             (0..6).map(|index| project.titles(index).replace('\n', "|")).collect::<Vec<_>>()
         };
-        assert_eq!(shown(&project), ["The Lamp|I", "", "", "|III", "", "The End"]);
+        assert_eq!(shown(&project), ["The Lamp|I", "", "", "III", "", "The End"]);
         project.scenes[0].title = "the lamp".to_owned();
-        assert_eq!(project.titles(0), "The Lamp\n", "the same title is shown once");
+        assert_eq!(project.titles(0), "The Lamp", "the same title is shown once");
         project.video.chapter_titles = false;
-        assert_eq!(shown(&project), ["The Lamp|", "", "", "", "", "The End"]);
+        assert_eq!(shown(&project), ["The Lamp", "", "", "", "", "The End"]);
         project.shots.truncate(1);
-        assert_eq!(project.titles(0), "The Lamp\n\nThe End");
+        assert_eq!(project.titles(0), "The Lamp\nThe End");
         project.remove_titles();
         assert_eq!(project.titles(0), "");
     }

@@ -2,12 +2,12 @@
 
 use reel_client::Session;
 use reel_protocol::{StoryCharacter, StoryPlace, StoryboardParams};
-use reel_story::project::{Project, Shot};
+use reel_story::project::{Character, NARRATOR, Project, Shot};
 
 use super::{Args, args::Split, cast_voices, direct, outline::count, state::State, storyboard::Storyboard};
-use crate::{context::Context, dry_run::Summary, failure::Failure, save, signals::Interrupts};
+use crate::{context::Context, dry_run::Summary, exit::Exit, failure::Failure, save, signals::Interrupts};
 
-/// Has a model describe the new shots, if a model described the others. What it cannot describe stays as the rules made it, and the command says so.
+/// Has a model describe the new shots, if somebody described the others. If the model cannot be asked, nothing changes, and the same command goes on later.
 pub async fn describe(
     context: &Context,
     args: &Args,
@@ -17,13 +17,16 @@ pub async fn describe(
 ) -> Result<(), Failure> {
     let added = storyboard.resplit.as_ref().map(|resplit| resplit.added.clone()).unwrap_or_default();
     let is_wanted = args.split == Some(Split::Llm);
-    let may_be = is_wanted || (args.split.is_none() && is_described(&storyboard.project, &added));
+    let may_be = is_wanted || (args.split.is_none() && storyboard.was_described);
     if added.is_empty() || !may_be || (!is_wanted && !save::is_taken(&context.locations().config)) {
         return Ok(());
     }
     let session = context.session().await?;
     match direct::who_answers(&session).await {
-        Ok(_) => {}
+        Ok(provider) => {
+            let ids = added.join(", ");
+            context.output.note(&format!("{provider} describes {ids} (--split rules does without a model)"));
+        }
         Err(failure) if is_wanted => return Err(failure),
         Err(_) => {
             context.output.note("no provider of texts is configured, so the rules describe the new shots");
@@ -31,7 +34,8 @@ pub async fn describe(
         }
     }
     let mut interrupts = Interrupts::listen();
-    for run in runs(&storyboard.project, &added) {
+    // The last run comes first, because shots behind a run get other places.
+    for run in runs(&storyboard.project, &added).into_iter().rev() {
         let mut params = params(args, &storyboard.project, storyboard.story_of(&run));
         params.budget_usd = args.budget.map(|budget| (budget - state.storyboard_usd).max(0.0));
         if args.dry_run {
@@ -39,7 +43,12 @@ pub async fn describe(
             direct::say_dry_run(context, &session, (&what, &params), price).await?;
             continue;
         }
-        describe_run(context, (args, &session), storyboard, state, (&run, &params), &mut interrupts).await?;
+        let described =
+            describe_run(context, (args, &session), storyboard, state, (&run, &params), &mut interrupts);
+        described.await.map_err(|failure| match failure.exit {
+            Exit::Interrupted => failure,
+            _ => failure.and_hint("--split rules describes new shots without a model; nothing was written"),
+        })?;
     }
     Ok(())
 }
@@ -57,8 +66,10 @@ async fn describe_run(
     let (mut made, report, _) = direct::read(session, &task).await?;
     for character in &mut made.characters {
         let known = storyboard.project.characters.iter().find(|known| known.id == character.id);
-        character.voice = known.map(|known| known.voice.clone()).unwrap_or_default();
+        // Only those who are new are given a voice.
+        character.voice = known.map(voice_of).unwrap_or_default();
     }
+    made.voices.clone_from(&storyboard.project.voices);
     let voices = cast_voices::choose(session, args, &mut made, &report.genders).await?;
     state.storyboard_usd += report.cost.as_ref().map_or(0.0, |cost| cost.amount);
     match storyboard.replace_shots(run, &made) {
@@ -79,10 +90,9 @@ async fn describe_run(
     Ok(())
 }
 
-/// Whether somebody described the pictures of the shots that were there before: their prompts are not just their texts.
-fn is_described(project: &Project, added: &[String]) -> bool {
-    let mut former = project.shots.iter().filter(|shot| !added.contains(&shot.id) && !shot.text.is_empty());
-    former.any(|shot| shot.picture != shot.text.replace('\n', " "))
+/// Returns the voice of a known character: its own, or the narrator's.
+fn voice_of(known: &Character) -> String {
+    if known.voice.is_empty() { NARRATOR.to_owned() } else { known.voice.clone() }
 }
 
 /// Divides the new shots into runs that follow each other in one scene.

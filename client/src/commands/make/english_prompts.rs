@@ -74,10 +74,20 @@ pub async fn translate(
             return Err(failure);
         }
         let (Some(shot), Some(output)) = (tasks.get(&task.id), task.outputs.first()) else { continue };
-        english.push((shot.clone(), one_line(&session.read_text(output).await?)));
+        let answer = one_line(&session.read_text(output).await?);
+        let before = shots.iter().find(|(id, _)| id == shot).map(|(_, prompt)| prompt.as_str());
+        match unusable(before.unwrap_or_default(), &answer) {
+            None => english.push((shot.clone(), answer)),
+            Some(why) => context
+                .output
+                .warn(&format!("the prompt of {shot} stays as it is, because its translation {why}")),
+        }
         state.storyboard_usd += task.cost.as_ref().map_or(0.0, |cost| cost.amount);
     }
     let changed = storyboard.set_pictures(&english);
+    for (shot, prompt) in &english {
+        context.output.note(&format!("{shot}: {prompt}"));
+    }
     context.output.note(&format!(
         "{} {} English now",
         count(changed, "prompt"),
@@ -135,6 +145,19 @@ fn prompt(shot: &Shot) -> &str {
     if shot.picture.trim().is_empty() { &shot.text } else { &shot.picture }
 }
 
+/// Returns why an answer cannot be the translation of a prompt; None if it may be one.
+fn unusable(prompt: &str, answer: &str) -> Option<&'static str> {
+    if answer.is_empty() {
+        Some("is empty")
+    } else if answer.chars().count() > 8 * prompt.chars().count() + 200 {
+        Some("is much longer than the prompt")
+    } else if language(answer).is_some_and(|language| language != "en") {
+        Some("is not English either")
+    } else {
+        None
+    }
+}
+
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -180,6 +203,15 @@ mod tests {
     use reel_story::project::read_toml;
 
     use super::*;
+
+    #[test]
+    fn answers_that_are_no_translation_are_not_used() {
+        for (answer, is_usable) in
+            [("a calm sea", true), ("", false), ("海边的灯塔", false), (&"sea ".repeat(500), false)]
+        {
+            assert_eq!(unusable("la mer calme", answer).is_none(), is_usable, "{answer}");
+        }
+    }
 
     #[test]
     fn prompts_of_a_model_and_of_an_english_story_are_left_alone() {

@@ -159,6 +159,7 @@ async fn storyboard(
     };
     let mut storyboard = Storyboard::open(args, paths, state, directed)?;
     describe::describe(context, args, &mut storyboard, state, &mut price).await?;
+    storyboard.apply_shot_options(args)?;
     english_prompts::translate(context, args, &mut storyboard, state, &mut price).await?;
     Ok(Some((storyboard, price)))
 }

@@ -134,14 +134,6 @@ impl FormerSplit {
             texts: project.shots.iter().map(|shot| shot.text.clone()).collect(),
         }
     }
-
-    /// Replaces the texts of shots that follow each other.
-    pub fn replace(&mut self, former: &[String], texts: Vec<String>) {
-        let windows = self.texts.windows(former.len().max(1));
-        if let Some(start) = windows.into_iter().position(|window| window == former) {
-            self.texts.splice(start..start + former.len(), texts);
-        }
-    }
 }
 
 impl State {

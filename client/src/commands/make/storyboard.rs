@@ -1,12 +1,13 @@
 //! The project of a story: reads the project file or splits the story, applies the options, and writes the project file.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use reel_protocol::Digest;
 use reel_story::{
     SplitScene, SplitShot, SplitStory, StoryError,
     project::{
-        Project, ProjectFile, Resplit, Setting, SettingChange, ShotSetting, StoryFile, Video, new_file,
+        Project, ProjectError, ProjectFile, Resplit, Setting, SettingChange, ShotSetting, StoryFile, Video,
+        new_file,
     },
     split_bytes,
 };
@@ -46,6 +47,8 @@ pub struct Storyboard {
     pub resplit: Option<Resplit>,
     /// The result of the split, if this run split the story.
     pub split: Option<FormerSplit>,
+    /// Whether somebody described the pictures of most shots, before this run split the story again.
+    pub was_described: bool,
     /// The story as `--resplit` split it.
     anew: Option<SplitStory>,
 }
@@ -79,6 +82,7 @@ impl Storyboard {
         let mut is_story_changed = story
             .as_ref()
             .is_some_and(|story| split_from.as_ref().is_some_and(|digest| *digest != story.file.digest));
+        let was_described = is_described(file.project());
         let (mut resplit, mut split, mut split_anew) = (None, None, None);
         if let Some(story) = story.filter(|_| args.resplit) {
             let anew =
@@ -92,7 +96,6 @@ impl Storyboard {
             is_story_changed = false;
         }
         let edits = settings(args, paths)?.iter().filter_map(|setting| file.set(setting)).collect();
-        let shot_edits = shot_flags::apply(args, &mut file)?;
         let text = file.to_string();
         // The options may contradict other settings of the file.
         let project = ProjectFile::parse(&text).map_err(|error| bad(error.to_string()))?.project().clone();
@@ -103,9 +106,10 @@ impl Storyboard {
             assigned,
             is_story_changed,
             edits,
-            shot_edits,
+            shot_edits: Vec::new(),
             resplit,
             split,
+            was_described,
             anew: split_anew,
         })
     }
@@ -131,7 +135,6 @@ impl Storyboard {
         for setting in settings(args, paths)? {
             file.set(&setting);
         }
-        let shot_edits = shot_flags::apply(args, &mut file)?;
         Ok(Self {
             project: file.project().clone(),
             text: file.to_string(),
@@ -139,45 +142,62 @@ impl Storyboard {
             assigned: 0,
             is_story_changed: false,
             edits: Vec::new(),
-            shot_edits,
+            shot_edits: Vec::new(),
             resplit: None,
             split: Some(split),
+            was_described: false,
             anew: None,
         })
     }
 
     /// Returns the part of the story that new shots tell, with an empty line between paragraphs. The shots follow each other.
     pub fn story_of(&self, ids: &[String]) -> String {
-        let shots = self.project.shots.iter().filter(|shot| ids.contains(&shot.id));
-        let texts: Vec<&str> = shots.map(|shot| shot.text.as_str()).collect();
-        let Some(story) = &self.anew else { return texts.join("\n\n") };
-        let split: Vec<&SplitShot> = story.shots().collect();
-        let mut windows = split.windows(texts.len().max(1));
-        let found =
-            windows.find(|window| window.iter().map(|shot| shot.text.as_str()).eq(texts.iter().copied()));
-        let part = found.and_then(|shots| Some(shots.first()?.range.start..shots.last()?.range.end));
-        let part = part.and_then(|part| story.text.get(part)).map(str::to_owned);
-        // Of the split text, each line is a paragraph.
-        part.unwrap_or_else(|| texts.join("\n")).replace('\n', "\n\n")
+        let shots: Vec<&SplitShot> = self.anew.iter().flat_map(SplitStory::shots).collect();
+        let part = self.places_of(ids).and_then(|range| {
+            let shots = shots.get(range)?;
+            Some(shots.first()?.range.start..shots.last()?.range.end)
+        });
+        let text = self.anew.as_ref().map(|story| story.text.as_str()).unwrap_or_default();
+        // Each line of a split text is a paragraph.
+        part.and_then(|part| text.get(part)).unwrap_or_default().replace('\n', "\n\n")
+    }
+
+    /// Returns the places of new shots among the shots of the story. They follow each other.
+    fn places_of(&self, ids: &[String]) -> Option<Range<usize>> {
+        let resplit = self.resplit.as_ref()?;
+        let place = |id: &String| {
+            let index = resplit.added.iter().position(|added| added == id)?;
+            resplit.added_at.get(index).copied()
+        };
+        let (first, last) = (place(ids.first()?)?, place(ids.last()?)?);
+        (last + 1 == first + ids.len()).then_some(first..last + 1)
     }
 
     /// Replaces shots that follow each other by those that a model made of their text. Returns the ids that they have now. None if the model's shots have
-    /// another text; nothing is then changed.
+    /// another text; nothing is then changed. The places of shots behind these are not known any more.
     pub fn replace_shots(&mut self, ids: &[String], made: &Project) -> Option<Vec<String>> {
         let mut file = ProjectFile::parse(&self.text).ok()?;
-        let texts = |ids: &[String], project: &Project| -> Vec<String> {
-            let shots = project.shots.iter().filter(|shot| ids.contains(&shot.id));
-            shots.map(|shot| shot.text.clone()).collect()
-        };
-        let before = texts(ids, file.project());
         let now = file.replace_shots(ids, made)?;
         let text = file.to_string();
         let project = ProjectFile::parse(&text).ok()?.project().clone();
-        if let Some(split) = &mut self.split {
-            split.replace(&before, texts(&now, &project));
+        let texts = project.shots.iter().filter(|shot| now.contains(&shot.id)).map(|shot| shot.text.clone());
+        if let (Some(places), Some(split)) = (self.places_of(ids), &mut self.split) {
+            split.texts.splice(places, texts);
         }
         (self.text, self.project) = (text, project);
         Some(now)
+    }
+
+    /// Sets what the options say about single shots.
+    pub fn apply_shot_options(&mut self, args: &Args) -> Result<(), Failure> {
+        let broken = |error: ProjectError| {
+            Failure::new(Exit::Internal, "internal", format!("the new project does not hold: {error}"))
+        };
+        let mut file = ProjectFile::parse(&self.text).map_err(broken)?;
+        self.shot_edits = shot_flags::apply(args, &mut file)?;
+        self.text = file.to_string();
+        self.project = ProjectFile::parse(&self.text).map_err(broken)?.project().clone();
+        Ok(())
     }
 
     /// Sets the prompts of the pictures of these shots. Returns how many have changed.
@@ -307,6 +327,14 @@ fn settings(args: &Args, paths: &StoryPaths) -> Result<Vec<Setting>, Failure> {
         settings.push(Setting::Music(path.to_owned()));
     }
     Ok(settings)
+}
+
+/// Whether somebody described the pictures of most shots: their prompts are not just their texts.
+fn is_described(project: &Project) -> bool {
+    let told = || project.shots.iter().filter(|shot| !shot.text.trim().is_empty());
+    let described =
+        told().filter(|shot| !shot.picture.is_empty() && shot.picture != shot.text.replace('\n', " "));
+    2 * described.count() > told().count()
 }
 
 /// Converts a saved split to a story, of which only the texts are compared.

@@ -80,7 +80,7 @@ fn structured_output(section: &mut Section<'_>, base: Option<&Url>) -> Structure
 pub(super) fn refuses_response_format(words: &str) -> bool {
     let words = words.to_lowercase();
     let names_it = ["response_format", "response format", "json_schema", "json_object"];
-    names_it.iter().any(|name| words.contains(name)) && !words.contains("invalid schema")
+    names_it.iter().any(|name| words.contains(name)) && !words.contains("schema for")
 }
 
 /// The body of a request. JSON that the user gave is sent unchanged: models write the fields of an answer in the order of their schema.
