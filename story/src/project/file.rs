@@ -21,6 +21,8 @@ pub struct Resplit {
     pub added: Vec<String>,
     /// The index of each of them among the shots of the story.
     pub added_at: Vec<usize>,
+    /// The scenes whose title follows a changed heading: the id, the title before, and the title now.
+    pub renamed: Vec<(String, String, String)>,
     /// The ids and texts of the shots that were removed, because the story does not have their text any more.
     pub removed: Vec<(String, String)>,
 }

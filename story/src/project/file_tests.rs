@@ -284,3 +284,20 @@ fn joined_divided_and_moved_shots_neither_lose_nor_repeat_a_sentence() {
     let found = file.resplit(&story(TALE), None, file_of("two"));
     assert_eq!((found.kept, found.added.len(), found.removed.len()), (3, 0, 0));
 }
+
+#[test]
+fn titles_follow_the_headings_of_the_story_unless_a_person_set_them() {
+    let before = story(STORY);
+    let after =
+        story(&STORY.replace("# The Lamp", "# The Great Lamp").replace("# The Boat", "# The White Boat"));
+    let text = new_file(&Project::of_story(&before, file_of("one"), Video::default()));
+    let mut file = ProjectFile::parse(&text.replace("\"The Boat\"", "\"My Boat\" # mine")).unwrap();
+    let found = file.resplit(&after, Some(&before), file_of("two"));
+    assert_eq!(found.renamed, [("a".to_owned(), "The Lamp".to_owned(), "The Great Lamp".to_owned())]);
+    let text = file.to_string();
+    assert!(
+        text.contains("title = \"The Great Lamp\"") && text.contains("title = \"My Boat\" # mine"),
+        "{text}"
+    );
+    assert_eq!(&read_toml(&text).unwrap(), file.project());
+}

@@ -76,10 +76,43 @@ impl ProjectFile {
         let gone = gone.into_iter().filter(|old| old_tables.get(*old).is_some_and(Option::is_some));
         let gone = gone.filter_map(|old| old_shots.get(old)).map(|shot| (shot.id.clone(), shot.text.clone()));
         found.removed = gone.collect();
+        found.renamed = base.map(|base| self.rename_scenes(story, base, &scenes)).unwrap_or_default();
         self.project.shots = shots;
         self.document.insert("shots", Item::ArrayOfTables(tables));
         self.set_story(file);
         found
+    }
+
+    /// Has the titles of scenes follow the headings of the story. `scenes` has the id of each scene of the story. A title that a person set stays.
+    fn rename_scenes(
+        &mut self,
+        story: &SplitStory,
+        base: &SplitStory,
+        scenes: &[String],
+    ) -> Vec<(String, String, String)> {
+        let former: HashSet<&str> = base.scenes.iter().filter_map(|scene| scene.title.as_deref()).collect();
+        let headings: HashSet<&str> =
+            story.scenes.iter().filter_map(|scene| scene.title.as_deref()).collect();
+        let mut renamed = Vec::new();
+        let mut tables = self.take("scenes");
+        for (id, split) in scenes.iter().zip(&story.scenes) {
+            let Some(index) = self.project.scenes.iter().position(|scene| scene.id == *id) else { continue };
+            let (Some(scene), Some(title)) = (self.project.scenes.get_mut(index), &split.title) else {
+                continue;
+            };
+            // A heading that the story still has belongs to another scene of it.
+            if former.contains(scene.title.as_str()) && !headings.contains(scene.title.as_str()) {
+                let before = std::mem::replace(&mut scene.title, title.clone());
+                if let Some(table) = tables.get_mut(index) {
+                    replace(table, "title", title);
+                }
+                renamed.push((id.clone(), before, title.clone()));
+            }
+        }
+        if !tables.is_empty() {
+            self.document.insert("scenes", Item::ArrayOfTables(tables));
+        }
+        renamed
     }
 
     /// Returns the id of each scene of the story. It is the one of its first matched shot, else that of a scene with the same title, else a new one.

@@ -243,6 +243,9 @@ fn say_story(output: Output, storyboard: &Storyboard, paths: &StoryPaths) {
         for change in &resplit.changed {
             output.note(&format!("{}: now {:?}, before {:?}", change.id, change.after, change.before));
         }
+        for (id, before, now) in &resplit.renamed {
+            output.note(&format!("the title of scene {id}: now {now:?}, before {before:?}"));
+        }
         if !resplit.added.is_empty() {
             output.note(&format!("new: {}", resplit.added.join(", ")));
         }

@@ -110,6 +110,9 @@ pub struct FormerSplit {
     pub digest: String,
     /// The texts of the shots.
     pub texts: Vec<String>,
+    /// The headings of the scenes. An earlier version did not store them.
+    #[serde(default)]
+    pub titles: Vec<String>,
 }
 
 /// What `--review` showed.
@@ -124,7 +127,11 @@ pub struct Reviewed {
 impl FormerSplit {
     /// Makes the record of a story that was just split.
     pub fn of(digest: &str, split: &SplitStory) -> Self {
-        Self { digest: digest.to_owned(), texts: split.shots().map(|shot| shot.text.clone()).collect() }
+        Self {
+            digest: digest.to_owned(),
+            texts: split.shots().map(|shot| shot.text.clone()).collect(),
+            titles: split.scenes.iter().filter_map(|scene| scene.title.clone()).collect(),
+        }
     }
 
     /// Makes the record of a story whose project was just made.
@@ -132,6 +139,7 @@ impl FormerSplit {
         Self {
             digest: digest.to_owned(),
             texts: project.shots.iter().map(|shot| shot.text.clone()).collect(),
+            titles: project.scenes.iter().map(|scene| scene.title.clone()).collect(),
         }
     }
 }

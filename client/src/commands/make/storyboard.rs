@@ -337,8 +337,11 @@ fn is_described(project: &Project) -> bool {
     2 * described.count() > told().count()
 }
 
-/// Converts a saved split to a story, of which only the texts are compared.
+/// Converts a saved split to a story, of which only the texts and the headings are compared.
 fn former_story(former: &FormerSplit) -> SplitStory {
     let shots = former.texts.iter().map(|text| SplitShot { range: 0..0, text: text.clone(), seconds: 0.0 });
-    SplitStory { text: String::new(), scenes: vec![SplitScene { title: None, shots: shots.collect() }] }
+    let scene = SplitScene { title: None, shots: shots.collect() };
+    let titles =
+        former.titles.iter().map(|title| SplitScene { title: Some(title.clone()), shots: Vec::new() });
+    SplitStory { text: String::new(), scenes: [scene].into_iter().chain(titles).collect() }
 }
