@@ -210,6 +210,7 @@ mod tests {
             seed: 0,
             sample: 0,
             has_caption: true,
+            is_card: false,
         };
         Brief::read(prompt, &RequestDigest::of(&panel))
     }

@@ -161,6 +161,7 @@ mod tests {
                 seed: 7,
                 sample: 0,
                 has_caption: false,
+                is_card: false,
             };
             let digest = RequestDigest::of(&panel);
             let brief = Brief::read(&panel.prompt, &digest);

@@ -7,6 +7,7 @@
 mod brief;
 mod canvas;
 mod caption;
+mod card;
 mod dice;
 mod elements;
 mod encode;
@@ -35,6 +36,7 @@ use brief::Brief;
 use canvas::Canvas;
 use dice::RequestDigest;
 use frame::Frame;
+use sheet::Sheet;
 use stage::Stage;
 use style::Style;
 
@@ -67,6 +69,8 @@ pub struct Panel {
     /// Whether the panel has a border, with a caption and a line of parameters below the picture. Without it the picture fills the panel. The draft
     /// mark is always drawn.
     pub has_caption: bool,
+    /// Whether the panel is a card: only the prompt, in the middle of a plain ground.
+    pub is_card: bool,
 }
 
 /// A finished panel of exactly the requested size.
@@ -131,6 +135,23 @@ pub fn draw(
         ControlFlow::Break(()) => Err(DrawError::Cancelled),
     };
     step(0.0, "composition")?;
+    let sheet = if panel.is_card {
+        card::draw(&panel.prompt, width, height).ok_or(DrawError::Canvas { width, height })?
+    } else {
+        paint(panel, &mut step)?
+    };
+    step(0.7, "encoding")?;
+    let png = encode::encode(&sheet, &panel.prompt).map_err(|source| DrawError::Encode { source })?;
+    step(1.0, "done")?;
+    Ok(DrawnPanel { png, width, height })
+}
+
+/// Paints the scene of the prompt in its frame.
+fn paint(
+    panel: &Panel,
+    step: &mut dyn FnMut(f32, &str) -> Result<(), DrawError>,
+) -> Result<Sheet, DrawError> {
+    let Panel { width, height, .. } = *panel;
     let digest = RequestDigest::of(panel);
     let style = Style::named(panel.style.as_deref());
     let brief = Brief::read(&panel.prompt, &digest);
@@ -141,9 +162,9 @@ pub fn draw(
     let no_memory = || DrawError::Canvas { width, height };
     let canvas = Canvas::new(columns, rows).ok_or_else(no_memory)?;
     let mut stage = Stage::new(canvas, brief, style, digest);
-    for (layer, (name, paint)) in scene::LAYERS.into_iter().enumerate() {
+    for (layer, (name, paint_layer)) in scene::LAYERS.into_iter().enumerate() {
         step(0.08 + 0.08 * layer as f32, name)?;
-        paint(&mut stage);
+        paint_layer(&mut stage);
     }
     step(0.58, "treatment")?;
     let Stage { canvas, palette, .. } = stage;
@@ -151,8 +172,5 @@ pub fn draw(
     let mut sheet = treatment::develop(canvas, style, &digest, mount, ground).ok_or_else(no_memory)?;
     step(0.68, "lettering")?;
     frame.letter(&mut sheet, &palette);
-    step(0.7, "encoding")?;
-    let png = encode::encode(&sheet, &panel.prompt).map_err(|source| DrawError::Encode { source })?;
-    step(1.0, "done")?;
-    Ok(DrawnPanel { png, width, height })
+    Ok(sheet)
 }

@@ -16,6 +16,7 @@ fn panel(prompt: &str, width: u32, height: u32) -> Panel {
         seed: 7,
         sample: 0,
         has_caption: true,
+        is_card: false,
     }
 }
 
@@ -29,6 +30,30 @@ fn decoded(drawn: &DrawnPanel) -> (u32, u32, Vec<u8>) {
     let info = reader.next_frame(&mut pixels).unwrap();
     assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
     (info.width, info.height, pixels)
+}
+
+#[test]
+fn a_card_is_its_text_in_the_middle_of_a_plain_ground() {
+    let card = |text: &str| {
+        let (width, height, pixels) = decoded(&drawn(&Panel { is_card: true, ..panel(text, 320, 180) }));
+        assert_eq!((width, height), (320, 180));
+        pixels
+    };
+    let pixels = card("The picture of shot a2 is missing");
+    let ground = &pixels[..3];
+    let inked: Vec<usize> = pixels
+        .as_chunks::<3>()
+        .0
+        .iter()
+        .enumerate()
+        .filter(|(_, pixel)| pixel[..] != *ground)
+        .map(|(index, _)| index)
+        .collect();
+    assert!(inked.len() > 200, "{}", inked.len());
+    assert!(
+        inked.iter().all(|index| (60..260).contains(&(index % 320)) && (30..150).contains(&(index / 320)))
+    );
+    assert_ne!(pixels, card("The picture of shot b1 is missing"));
 }
 
 #[test]
@@ -122,6 +147,7 @@ fn the_file_says_what_it_is() {
 fn a_picture_for_a_camera_fills_its_panel() {
     let bare = Panel {
         has_caption: false,
+        is_card: false,
         style: Some("cinematic".to_owned()),
         ..panel("a harbour at noon", 320, 180)
     };

@@ -6,7 +6,7 @@ use crate::{Digest, JsonText};
 
 /// The params of `image.generate`. Unknown fields are `invalid_params`, because a mistyped one would quietly make (and pay for) another picture. A
 /// provider that would ignore a field that is given, such as `seed`, is not chosen; if there is no other, that is `invalid_params` too. The provider
-/// `draft` is an exception: it ignores `steps`, `guidance`, `model`, and all of `extra` but `caption`.
+/// `draft` is an exception: it ignores `steps`, `guidance`, `model`, and all of `extra` but `caption` and `card`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

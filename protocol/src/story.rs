@@ -25,7 +25,7 @@ pub struct StoryMakeParams {
     /// The parts that are made anew although the cache has them; none if absent.
     #[serde(default)]
     pub redo: Vec<StoryRedo>,
-    /// Whether a film is joined although shots failed; false if absent. A draft picture is shown in place of a missing one, and silence of about the
+    /// Whether a film is joined although shots failed; false if absent. A card that names the shot is shown in place of a missing picture, and silence of about the
     /// right length is played in place of a missing voice.
     #[serde(default)]
     pub allow_missing: bool,

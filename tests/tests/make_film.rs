@@ -186,6 +186,12 @@ fn a_failed_shot_leaves_the_film_unchanged_unless_a_card_may_replace_it() {
     );
     assert_eq!(fs::read(tale.path("story.mp4")).unwrap(), film);
     let carded = made(&tale, &["--allow-missing"]);
+    assert_eq!((&carded["cards"], &carded["silent"]), (&json!(["a2"]), &json!([])), "{carded}");
+    let card = carded["shots"][1]["render"]["digest"].clone();
+    assert_ne!(card, first["shots"][1]["render"]["digest"]);
+    let again = tale.make(&["--allow-missing"]);
+    let line = "1 of 4 shots shows a card, as its picture is missing: a2";
+    assert!(again.expect_code(0).stderr.contains(line), "{}", again.stderr);
     assert_eq!(carded["frames"], first["frames"]);
     assert_ne!(fs::read(tale.path("story.mp4")).unwrap(), film);
     provider.be_good();
@@ -295,4 +301,27 @@ fn invalid_music_is_refused_and_music_changes_only_the_sound() {
     fs::copy(tale.path("story.reel/a1.wav"), &song).unwrap();
     let done = made(&tale, &["--music", "a song.wav"]);
     assert_eq!(steps_made(&tale.sandbox, &done["task"]), ["join", "mix"], "{done}");
+}
+
+#[test]
+fn pictures_that_wait_for_a_held_sheet_are_not_called_complete() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, ""));
+    tale.make(&["--until", "storyboard"]).expect_code(0);
+    tale.edit(
+        "[[shots]]\nid = \"a2\"",
+        "[[places]]\nid = \"tower\"\nlook = \"a white tower\"\n\n[[shots]]\nid = \"a2\"",
+    );
+    tale.edit("[[scenes]]\nid = \"a\"\n", "[[scenes]]\nid = \"a\"\nplace = \"tower\"\n");
+    let sheet = "a white tower. The place alone in a wide view, without people, no text";
+    provider.on_prompt(sheet, Fault::ResetAfterRequest);
+    let ran = tale.make(&["--until", "pictures"]);
+    let said = &ran.expect_code(1).stderr;
+    for words in [
+        "error: 3 pictures wait for your decision about the sheet of tower; everything else is kept",
+        "hint: release or cancel what is held, then reel make ",
+        "reel release ",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }

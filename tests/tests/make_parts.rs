@@ -90,6 +90,7 @@ fn a_failed_shot_is_named_shifts_nothing_and_is_the_only_one_made_next_time() {
     for words in [
         "a2: picture failed: ",
         "1 of 4 shots is missing",
+        "the same would fail again: change what the hints above name, then reel make ",
         "makes only what is missing",
         "b1: picture (prompt changed)",
     ] {

@@ -14,8 +14,8 @@ use super::{
     report::Results,
     stale::stages,
     story_paths::StoryPaths,
-    summary::{Counts, StaleShot, cost_words, stale_lines},
-    trouble::{Trouble, missing_words, trouble_lines, troubles},
+    summary::{Counts, Replaced, StaleShot, cost_words, stale_lines},
+    trouble::{Trouble, decision_words, missing_words, trouble_lines, troubles},
 };
 use crate::{
     exit::Exit,
@@ -70,6 +70,8 @@ struct Document<'a> {
     downgrades: &'a [Downgrade],
     cost: Option<&'a Cost>,
     kept: Vec<String>,
+    cards: &'a [&'a str],
+    silent: &'a [&'a str],
     shots: Vec<ShotDocument<'a>>,
     troubles: &'a [Trouble],
     error: Option<&'a ErrorBody>,
@@ -88,7 +90,9 @@ pub fn finish(output: Output, paths: &StoryPaths, run: &Run<'_>) -> Result<Exit,
     let counts = Counts::of(report);
     let troubles = troubles(report, &run.followers);
     let failure = failure(run, paths, &troubles);
-    output.document(&document(paths, run, &counts, &troubles, failure.as_ref()))?;
+    let has_film = run.delivery.film.is_some();
+    let replaced = if has_film { Replaced::of(report) } else { Replaced::default() };
+    output.document(&document(paths, run, &counts, &replaced, &troubles, failure.as_ref()))?;
     for line in trouble_lines(&troubles) {
         output.warn(&line);
     }
@@ -104,6 +108,9 @@ pub fn finish(output: Output, paths: &StoryPaths, run: &Run<'_>) -> Result<Exit,
     }
     if let Some(words) = kept_words(&run.delivery.kept) {
         output.warn(&words);
+    }
+    for line in replaced.lines(report.shots.len()) {
+        output.warn(&line);
     }
     if let Some(unread) = run.pack.as_ref().map(|pack| pack.unread).filter(|unread| *unread > 0) {
         output.warn(&format!("{} not in narration.wav, as it is no WAV file", count(unread, "voice")));
@@ -174,14 +181,20 @@ fn failure(run: &Run<'_>, paths: &StoryPaths, troubles: &[Trouble]) -> Option<Fa
     let project = table::path(&paths.project);
     match failure.error.code.as_str() {
         StoryMakeParams::SHOTS_MISSING => {
-            let missing = missing_words(troubles, &run.results.report);
+            let report = &run.results.report;
+            let missing = decision_words(troubles, report).unwrap_or_else(|| missing_words(troubles, report));
             let is_film = run.until.is_none();
             let film = if is_film { ", so no film was joined" } else { "" };
             let cards =
                 if is_film { "; --allow-missing joins a film with cards in their places" } else { "" };
             failure.error.message = format!("{missing}{film}; everything else is kept");
             let is_held = !troubles.is_empty() && troubles.iter().all(|trouble| trouble.is_held);
-            let decide = if is_held { "release or cancel what is held, then " } else { "" };
+            let is_lasting = !troubles.is_empty() && troubles.iter().all(|trouble| trouble.is_lasting);
+            let decide = match (is_held, is_lasting) {
+                (true, _) => "release or cancel what is held, then ",
+                (_, true) => "the same would fail again: change what the hints above name, then ",
+                _ => "",
+            };
             failure.error.hint = Some(format!("{decide}{again}{cards}"));
         }
         StoryMakeParams::NO_RENDERER => {
@@ -202,6 +215,7 @@ fn document<'a>(
     paths: &StoryPaths,
     run: &'a Run<'_>,
     counts: &'a Counts,
+    replaced: &'a Replaced<'a>,
     troubles: &'a [Trouble],
     failure: Option<&'a Failure>,
 ) -> Document<'a> {
@@ -231,6 +245,8 @@ fn document<'a>(
         downgrades: &report.downgrades,
         cost: report.cost.as_ref(),
         kept: delivery.kept.iter().map(|path| table::path(path)).collect(),
+        cards: &replaced.cards,
+        silent: &replaced.silent,
         shots: shots.collect(),
         troubles,
         error: failure.map(|failure| &failure.error),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reel_protocol::{Cost, StepReport, StepState, StoryReport};
+use reel_protocol::{Cost, ShotReport, StepReport, StepState, StoryReport};
 use reel_story::project::is_sheet_step;
 use serde::Serialize;
 
@@ -136,6 +136,49 @@ pub fn stale_lines(stale: &[StaleShot]) -> Vec<String> {
     lines
 }
 
+/// The shots of a film that lack something, by their ids.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Replaced<'a> {
+    /// Shots that show a card, because they have neither a picture nor a clip.
+    pub cards: Vec<&'a str>,
+    /// Shots that are silent, because their voice is missing.
+    pub silent: Vec<&'a str>,
+}
+
+impl<'a> Replaced<'a> {
+    /// Finds what is replaced in the film of this report.
+    pub fn of(report: &'a StoryReport) -> Self {
+        let has = |step: &Option<StepReport>| step.as_ref().is_some_and(|step| step.digest.is_some());
+        let ids = |lacks: &dyn Fn(&ShotReport) -> bool| {
+            report.shots.iter().filter(|shot| lacks(shot)).map(|shot| shot.id.as_str()).collect()
+        };
+        Self {
+            cards: ids(&|shot| !has(&shot.picture) && !has(&shot.clip)),
+            silent: ids(&|shot| shot.voice.is_some() && !has(&shot.voice)),
+        }
+    }
+
+    /// Returns up to two lines, such as `2 of 4 shots show a card, as their pictures are missing: a2, b1`.
+    pub fn lines(&self, shots: usize) -> Vec<String> {
+        let line = |ids: &[&str], one: &str, many: &str| {
+            let words = if ids.len() == 1 { one } else { many };
+            (!ids.is_empty())
+                .then(|| format!("{} of {} {words}: {}", ids.len(), count(shots, "shot"), named(ids)))
+        };
+        let cards = line(
+            &self.cards,
+            "shows a card, as its picture is missing",
+            "show a card, as their pictures are missing",
+        );
+        let silent = line(
+            &self.silent,
+            "is silent, as its voice is missing",
+            "are silent, as their voices are missing",
+        );
+        cards.into_iter().chain(silent).collect()
+    }
+}
+
 /// Describes the cost of a run.
 pub fn cost_words(cost: Option<&Cost>) -> String {
     match cost {
@@ -209,6 +252,19 @@ mod tests {
         );
         let all: Vec<StaleShot> = (1..=14).map(|shot| stale(shot, &format!("reason {shot}"))).collect();
         assert_eq!(stale_lines(&all).last().map(String::as_str), Some("2 shots more for other reasons"));
+    }
+
+    #[test]
+    fn shots_that_lack_something_are_named() {
+        let replaced = Replaced { cards: vec!["a2"], silent: vec!["a1", "a3"] };
+        assert_eq!(
+            replaced.lines(4),
+            [
+                "1 of 4 shots shows a card, as its picture is missing: a2",
+                "2 of 4 shots are silent, as their voices are missing: a1, a3"
+            ]
+        );
+        assert_eq!(Replaced::default().lines(4), Vec::<String>::new());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Collects the steps that failed or are held, each with its error and a hint. Pure.
 
-use reel_protocol::{StepReport, StepState, StoryReport, TaskId};
+use reel_protocol::{ShotReport, StepReport, StepState, StoryReport, TaskId};
+use reel_story::project::is_sheet_step;
 use serde::Serialize;
 
 use super::{outline::count, stale::stages, summary::named};
@@ -14,6 +15,9 @@ pub struct Trouble {
     pub stage: String,
     /// Whether the step is held. Otherwise it failed.
     pub is_held: bool,
+    /// Whether the same request would fail again.
+    #[serde(skip)]
+    pub is_lasting: bool,
     /// The stable name of the error.
     pub code: Option<String>,
     /// What went wrong.
@@ -42,6 +46,7 @@ impl Trouble {
             shot: shot.to_owned(),
             stage: stage.to_owned(),
             is_held,
+            is_lasting: !is_held && error.is_some_and(|error| !error.retryable),
             code: error.map(|error| error.code.clone()),
             message: error.map_or_else(|| "no reason is known".to_owned(), |error| error.message.clone()),
             hint,
@@ -91,12 +96,37 @@ pub fn troubles(report: &StoryReport, followers: &[TaskId]) -> Vec<Trouble> {
 
 /// Describes how many shots are missing, such as `2 of 28 shots are missing`.
 pub fn missing_words(troubles: &[Trouble], report: &StoryReport) -> String {
-    let mut shots: Vec<&str> = troubles.iter().map(|trouble| trouble.shot.as_str()).collect();
-    shots.dedup();
-    let is_missing = |shot: &&str| report.shots.iter().any(|known| known.id == **shot);
-    let missing = shots.iter().filter(|shot| is_missing(shot)).count();
+    let is_missing = |shot: &&ShotReport| {
+        let parts = [&shot.voice, &shot.picture, &shot.clip];
+        troubles.iter().any(|trouble| trouble.shot == shot.id)
+            || parts.into_iter().flatten().any(|step| step.state == StepState::Blocked)
+    };
+    let missing = report.shots.iter().filter(is_missing).count();
     let verb = if missing == 1 { "is" } else { "are" };
     format!("{missing} of {} {verb} missing", count(report.shots.len(), "shot"))
+}
+
+/// Describes what waits if all troubles are held, such as `2 pictures wait for your decision about the sheet of giant`. None if something failed, or if
+/// nothing else waits for what is held.
+pub fn decision_words(troubles: &[Trouble], report: &StoryReport) -> Option<String> {
+    let sheet = |trouble: &Trouble| {
+        let (_, id) = trouble.stage.split_once('/').filter(|_| is_sheet_step(&trouble.stage))?;
+        trouble.is_held.then(|| id.to_owned())
+    };
+    let sheets: Vec<String> = troubles.iter().map(sheet).collect::<Option<_>>()?;
+    let pictures = report.shots.iter().filter_map(|shot| shot.picture.as_ref());
+    let waiting = pictures.filter(|step| step.state == StepState::Blocked).count();
+    if sheets.is_empty() || waiting == 0 {
+        return None;
+    }
+    let noun = if sheets.len() == 1 { "sheet" } else { "sheets" };
+    let verb = if waiting == 1 { "waits" } else { "wait" };
+    let ids: Vec<&str> = sheets.iter().map(String::as_str).collect();
+    Some(format!(
+        "{} {verb} for your decision about the {noun} of {}",
+        count(waiting, "picture"),
+        named(&ids)
+    ))
 }
 
 #[cfg(test)]

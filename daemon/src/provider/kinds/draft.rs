@@ -176,6 +176,7 @@ fn draw_all(
 ) -> Result<Vec<NewArtifact>, GenerateError> {
     let params = &request.params;
     let count = params.n;
+    let form = Form::of(params);
     let mut pictures = Vec::new();
     for index in 0..count {
         let panel = Panel {
@@ -187,7 +188,8 @@ fn draw_all(
             seed: request.seed,
             // The pictures of one request differ as samples do. The index is in the high bits, so that it does not collide with a requested sample.
             sample: params.sample ^ (index << 28),
-            has_caption: has_caption(params),
+            has_caption: form.caption,
+            is_card: form.card,
         };
         let mut report = |fraction: f32, step: &str| {
             if *cancel.borrow() {
@@ -201,14 +203,26 @@ fn draw_all(
     Ok(pictures)
 }
 
-/// Whether to print the prompt below the picture. True unless `extra` contains `{"caption": false}`.
-fn has_caption(params: &ImageParams) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Extra {
-        caption: bool,
+/// The fields of `extra` that this provider knows.
+#[derive(serde::Deserialize)]
+#[serde(default)]
+struct Form {
+    /// Whether to print the prompt below the picture.
+    caption: bool,
+    /// Whether to write the prompt on a plain ground, in place of a picture.
+    card: bool,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self { caption: true, card: false }
     }
-    let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Extra>().ok());
-    extra.is_none_or(|extra| extra.caption)
+}
+
+impl Form {
+    fn of(params: &ImageParams) -> Self {
+        params.extra.as_ref().and_then(|extra| extra.decode().ok()).unwrap_or_default()
+    }
 }
 
 fn draw_one(

@@ -28,6 +28,8 @@ use crate::workflows::{
 
 /// The name of the embedded provider of drafts.
 const DRAFT: &str = "draft";
+/// The fields with which it writes a text on a plain ground.
+const CARD: &str = r#"{"card":true}"#;
 /// The widths and heights of the pictures that it makes, in pixels.
 const DRAFT_SIDES: RangeInclusive<u32> = reel_draft::MIN_SIDE..=reel_draft::MAX_SIDE;
 
@@ -135,14 +137,15 @@ impl Story {
         Some(self.step("clip", shot, "video.generate", &params, Some(StoryPart::Clip)))
     }
 
-    /// Returns the step that makes a draft in place of a picture that could not be made.
+    /// Returns the step that makes a card in place of a picture that could not be made. The card names the shot.
     fn card_step(&self, shot: &Shot) -> Step {
         let within = |side: u32| side.clamp(*DRAFT_SIDES.start(), *DRAFT_SIDES.end());
         let size = self.spec.project.video.size;
         let params = ImageParams {
             width: within(size.width),
             height: within(size.height),
-            ..ImageParams::new(self.prompt(shot))
+            extra: JsonText::parse(CARD.to_owned()).ok(),
+            ..ImageParams::new(format!("The picture of shot {} is missing", shot.id))
         };
         provided(self.step("card", shot, "image.generate", &params, None), Some(DRAFT))
     }

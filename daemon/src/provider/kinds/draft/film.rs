@@ -221,6 +221,7 @@ impl Draft {
             seed: request.seed,
             sample: request.params.sample,
             has_caption: true,
+            is_card: false,
         };
         let mut report = |fraction: f32, step: &str| {
             if *cancel.borrow() {
