@@ -93,9 +93,13 @@ impl ProjectFile {
         let former: HashSet<&str> = base.scenes.iter().filter_map(|scene| scene.title.as_deref()).collect();
         let headings: HashSet<&str> =
             story.scenes.iter().filter_map(|scene| scene.title.as_deref()).collect();
-        let mut renamed = Vec::new();
+        let (mut renamed, mut seen) = (Vec::new(), HashSet::new());
         let mut tables = self.take("scenes");
         for (id, split) in scenes.iter().zip(&story.scenes) {
+            // A heading in the middle of a scene is not its title.
+            if !seen.insert(id) {
+                continue;
+            }
             let Some(index) = self.project.scenes.iter().position(|scene| scene.id == *id) else { continue };
             let (Some(scene), Some(title)) = (self.project.scenes.get_mut(index), &split.title) else {
                 continue;
