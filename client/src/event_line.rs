@@ -117,6 +117,7 @@ fn state(task: &TaskEvent) -> String {
             let message = &task.progress.message;
             format!("{name} {} {message}", tasks::percent(task.progress.fraction)).trim_end().to_owned()
         }
+        TaskState::Held if task.hold_reason == Some(HoldReason::User) => format!("{name} by you"),
         TaskState::Held => {
             format!("{name}: {}", task.hold_reason.map_or("unknown", HoldReason::name).replace('_', " "))
         }

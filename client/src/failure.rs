@@ -154,7 +154,7 @@ impl Failure {
                 };
                 let why = task.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
                 let held = match task.hold_reason {
-                    Some(HoldReason::User) => "held by hand".to_owned(),
+                    Some(HoldReason::User) => "held by you".to_owned(),
                     _ => format!("held: {}", reason.replace('_', " ")),
                 };
                 let message = format!("task {id} is {held}{why}");

@@ -1,8 +1,11 @@
 //! Reads a text from the command line: the argument itself, `@FILE` for a file, or `-` for stdin. It reads no more bytes than a request may have.
 
-use std::{io::Read, path::Path};
+use std::{
+    io::{IsTerminal as _, Read},
+    path::Path,
+};
 
-use crate::{exit::Exit, failure::Failure, table, tasks};
+use crate::{exit::Exit, failure::Failure, output::Output, table, tasks};
 
 /// The name of a text in messages, and its longest length.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +21,11 @@ pub struct Kind {
 }
 
 /// Returns the argument itself, or the content of the file or of stdin. A blank text fails.
-pub fn text(given: &str, kind: Kind) -> Result<String, Failure> {
+pub fn text(output: Output, given: &str, kind: Kind) -> Result<String, Failure> {
     let text = if matches!(given, "-" | "@-") {
+        if std::io::stdin().is_terminal() {
+            output.note(&format!("type {}, and end it with Ctrl-D on a line of its own", kind.name));
+        }
         read("stdin", std::io::stdin(), kind)?
     } else if let Some(path) = given.strip_prefix('@') {
         let failure = |failure: Failure| {
@@ -27,6 +33,10 @@ pub fn text(given: &str, kind: Kind) -> Result<String, Failure> {
         };
         open(Path::new(path), kind).map_err(failure)?
     } else {
+        if Path::new(given).is_file() {
+            let shown = table::path(Path::new(given));
+            output.note(&format!("{shown} is a file, and only its name is sent; its content: @{shown}"));
+        }
         given.to_owned()
     };
     if tasks::is_blank(&text) {

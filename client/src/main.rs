@@ -17,6 +17,7 @@ mod failure;
 mod given;
 mod help;
 mod inputs;
+mod kanji;
 mod naming;
 mod output;
 mod picture_format;
@@ -34,7 +35,7 @@ mod units;
 mod waiting;
 mod why;
 
-use std::{path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{
     FromArgMatches as _,
@@ -52,7 +53,8 @@ use crate::{
 
 fn main() -> ExitCode {
     complete::answer_shell();
-    let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed =
+        help::command().try_get_matches_from(arguments()).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(refusal) => return answer_refusal(&refusal).into(),
@@ -64,6 +66,16 @@ fn main() -> ExitCode {
             failure.exit
         })
         .into()
+}
+
+/// Returns the arguments. `reel help make` becomes `reel make --help`.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
 }
 
 fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {

@@ -1,7 +1,9 @@
 //! `reel ls`, `reel show` and `reel status`: what a person reads of tasks, on one line each and on one screen.
 
 use reel_tests::{
-    FakeProvider, Sandbox, needs,
+    FakeProvider, Sandbox,
+    fake_provider::Fault,
+    needs,
     tale::{Tale, speaking_studio},
 };
 use serde_json::json;
@@ -27,6 +29,22 @@ fn a_list_in_a_pipe_has_one_short_line_for_each_task() {
     assert!(shown.expect_code(0).stdout.contains(prompt.trim_end()), "{}", shown.stdout);
     let document = sandbox.reel(&["ls", "--json"]).expect_code(0).json();
     assert_eq!(document["tasks"][0]["params"]["prompt"], prompt);
+}
+
+#[test]
+fn a_list_of_failed_tasks_says_that_steps_of_films_failed_too() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, ""));
+    tale.make(&["--until", "storyboard"]).expect_code(0);
+    tale.edit("picture = \"He looked", "picture = \"A forbidden look");
+    provider.on_prompt("A forbidden look out over the dark water for a long time.", Fault::Moderated);
+    tale.make(&["--until", "pictures"]).expect_code(1);
+    let listed = tale.sandbox.reel(&["ls", "--state", "failed"]);
+    let note = "1 failed step of films: reel ls --state failed --steps\n";
+    assert!(listed.expect_code(0).stderr.contains(note), "{}", listed.stderr);
+    let steps = tale.sandbox.reel(&["ls", "--state", "failed", "--steps"]);
+    assert!(!steps.expect_code(0).stderr.contains("of films"), "{}", steps.stderr);
+    assert_eq!(tale.sandbox.reel(&["ls", "--state", "held"]).expect_code(0).stderr, "no tasks\n");
 }
 
 #[test]

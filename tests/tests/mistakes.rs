@@ -83,8 +83,13 @@ fn unknown_styles_voices_and_speakers_of_a_story_are_named_before_anything_is_wr
     let tale = Tale::new(Sandbox::started());
     let story = tale.path("story.txt");
     let make = |more: &[&str]| tale.sandbox.reel(&[&["make", story.to_str().unwrap()], more].concat());
-    let dry = make(&["--style", "cinematc", "--dry-run"]);
-    assert!(dry.expect_code(0).stderr.contains("did you mean cinematic?"), "{}", dry.stderr);
+    for more in [&["--style", "cinematc"][..], &["--style", "cinematc", "--dry-run"]] {
+        let ran = make(more);
+        let words = "there is no style cinematc; did you mean cinematic?";
+        assert!(ran.expect_code(64).stderr.contains(words), "{}", ran.stderr);
+    }
+    let own = make(&["--style", "oil on old wood", "--dry-run"]);
+    assert!(own.expect_code(0).stderr.contains("the provider gets it unchanged"), "{}", own.stderr);
     let nobody = make(&["--speaker", "giant=en-us"]);
     assert!(nobody.expect_code(64).stderr.contains("the speakers are narrator"), "{}", nobody.stderr);
     if needs::program("espeak-ng") {
@@ -96,6 +101,58 @@ fn unknown_styles_voices_and_speakers_of_a_story_are_named_before_anything_is_wr
     }
     assert!(!tale.path("story.reel.toml").exists());
     assert_eq!(tasks(&tale.sandbox), 0);
+}
+
+#[test]
+fn a_wrong_voice_in_the_project_file_is_found_before_anything_is_asked_for() {
+    if !needs::program("espeak-ng") {
+        return;
+    }
+    let tale = Tale::new(Sandbox::started());
+    tale.make(&["--until", "storyboard"]).expect_code(0);
+    tale.edit("[voices]\n", "[voices]\nnarrator = \"zz-zz\"\n");
+    let ran = tale.make(&["--until", "pictures"]);
+    let said = &ran.expect_code(65).stderr;
+    assert!(said.contains("story.reel.toml: there is no voice zz-zz"), "{said}");
+    assert!(said.contains("change the voice in [voices]"), "{said}");
+    assert_eq!(tasks(&tale.sandbox), 0);
+}
+
+#[test]
+fn files_given_in_place_of_texts_are_noticed() {
+    let sandbox = Sandbox::started().without_programs();
+    let file = |name: &str, text: &str| fs::write(sandbox.work().join(name), text).unwrap();
+    file("tale.txt", "The keeper lit the lamp.");
+    file("tale.srt", "1\n00:00:01,000 --> 00:00:04,000\nThe keeper lit the lamp.\n");
+    file("empty.txt", "  \n\n");
+    let named = sandbox.reel(&["speak", "tale.txt", "--provider", "draft", "-o", "a.wav"]);
+    let words = "tale.txt is a file, and only its name is sent; its content: @tale.txt";
+    assert!(named.expect_code(0).stderr.contains(words), "{}", named.stderr);
+    let before = tasks(&sandbox);
+    refused(&sandbox, &["batch", "tale.srt"], 65, &["line 2: this is a line of subtitles", "reel batch -"]);
+    refused(&sandbox, &["make", "empty.txt"], 65, &["empty.txt: "]);
+    let model = ["providers", "add", "mine", "--kind", "openai", "--model", "pictures=m"];
+    refused(&sandbox, &model, 64, &["no service is called pictures (did you mean image?)"]);
+    refused(&sandbox, &["ls", "--limit", "0"], 64, &["a limit is a whole number from 1"]);
+    assert_eq!(tasks(&sandbox), before);
+    let help = sandbox.reel(&["help", "make"]);
+    assert_eq!(help.expect_code(0).stdout, sandbox.reel(&["make", "--help"]).expect_code(0).stdout);
+}
+
+#[test]
+fn kanji_that_espeak_cannot_read_are_told_once() {
+    if !needs::program("espeak-ng") {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let said = |text: &str| {
+        let ran = sandbox.reel(&["speak", text, "--language", "ja", "-o", "a.wav", "--force"]);
+        ran.expect_code(0).stderr.matches("espeak-ng cannot read kanji").count()
+    };
+    assert_eq!((said("灯台守はランプに火をともした。"), said("ランプにひをともした。")), (1, 0));
+    let tale = Tale::named(sandbox, "d", "story.txt", "灯台守はランプに火をともした。\n");
+    let ran = tale.make(&["--until", "voices"]);
+    assert_eq!(ran.expect_code(0).stderr.matches("espeak-ng cannot read kanji").count(), 1, "{}", ran.stderr);
 }
 
 #[test]

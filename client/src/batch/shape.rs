@@ -48,6 +48,10 @@ const PART: Kind = (
     "this is a part of a JSON text, and a line is one prompt or one whole object",
     "jq -c . FILE | reel batch - writes an object to a line; jq -c '.[]' where FILE is an array",
 );
+const SUBTITLE: Kind = (
+    "this is a line of subtitles",
+    "grep -vE -e '-->|^[0-9[:space:]]*$|^WEBVTT' FILE | reel batch - takes their texts without the numbers and times",
+);
 const FENCE: Kind =
     ("this line begins or ends a Markdown code block", "remove the lines that begin with ``` or ~~~");
 const COMMENT: Kind = (
@@ -63,7 +67,8 @@ fn kind_of(text: &str) -> Option<Kind> {
     if text.starts_with("```") || text.starts_with("~~~") {
         return Some(FENCE);
     }
-    let checks: [Check; 7] = [
+    let checks: [Check; 8] = [
+        (is_subtitle_time, SUBTITLE),
         (is_comment, COMMENT),
         (is_options, OPTIONS),
         (is_separator, SEPARATOR),
@@ -89,6 +94,15 @@ fn is_comment(text: &str) -> bool {
     }
     let rest = text.trim_start_matches('#');
     rest.len() < text.len() && (rest.is_empty() || rest.starts_with(char::is_whitespace))
+}
+
+/// Whether a line is the time of a subtitle, such as `00:00:01,000 --> 00:00:04,000`.
+fn is_subtitle_time(text: &str) -> bool {
+    let is_time = |part: &str| {
+        let time = part.split_whitespace().next().unwrap_or_default();
+        time.contains(':') && time.chars().all(|letter| letter.is_ascii_digit() || ":,.".contains(letter))
+    };
+    text.split_once("-->").is_some_and(|(from, upto)| is_time(from) && is_time(upto))
 }
 
 /// Whether a line is a list of options, such as `--prompt "a lighthouse" --steps 20`.
@@ -214,6 +228,8 @@ mod tests {
             ("a\n# harbours", 2, COMMENT),
             ("## Shots", 1, COMMENT),
             ("#", 1, COMMENT),
+            ("1\n00:00:01,000 --> 00:00:04,000\nThe lamp.", 2, SUBTITLE),
+            ("WEBVTT\n\n00:01.000 --> 00:04.000 align:start\nThe lamp.", 3, SUBTITLE),
             ("// the first scene\na", 1, COMMENT),
             ("--prompt \"a lighthouse\" --steps 20", 1, OPTIONS),
             ("prompts:\n  - a cat\n  - a dog", 1, HEADING),
@@ -269,6 +285,7 @@ mod tests {
             "a clock that shows 12:30\nanother one",
             "a lighthouse\na sign that reads:",
             "a lighthouse\na sign that reads:\na harbour",
+            "morning --> night, a time lapse",
             "E = mc² on a blackboard\nx = 7, chalk",
             "a|b",
             "...and then the rain, oil on canvas",

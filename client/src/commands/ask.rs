@@ -41,15 +41,20 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER")]
     pub temperature: Option<f64>,
     /// Most tokens of the answer [default: the provider's].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = parse_tokens)]
     pub max_tokens: Option<u32>,
     #[command(flatten)]
     pub answer: AnswerArgs,
 }
 
+fn parse_tokens(text: &str) -> Result<u32, String> {
+    let tokens = text.parse().ok().filter(|tokens| *tokens > 0);
+    tokens.ok_or_else(|| "a number of tokens is a whole number from 1".to_owned())
+}
+
 /// Asks the model, and prints the answer or writes it to a file.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
-    let prompt = given::text(&args.prompt, PROMPT)?;
+    let prompt = given::text(context.output, &args.prompt, PROMPT)?;
     let schema = args.schema.as_deref().map(read_schema).transpose()?;
     // With a schema, the model may write text around its JSON. That text is no part of the answer, so pieces are not shown.
     let is_shown_as_it_comes = schema.is_none();

@@ -3,7 +3,7 @@
 use reel_protocol::{
     BatchId, HoldReason, TaskId, TaskState, TaskView, Timestamp, WaitReason,
     limits::LIST_ROWS,
-    methods::{TaskList, TaskListParams, TaskListResult},
+    methods::{DaemonStatus, Empty, TaskList, TaskListParams, TaskListResult},
 };
 
 use crate::{context::Context, exit::Exit, failure::Failure, steps::has_steps, table, tasks, why};
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "ID", value_parser = tasks::parse_id)]
     parent: Option<TaskId>,
     /// Most tasks to list.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = parse_limit)]
     limit: u32,
 }
 
@@ -43,6 +43,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     context.output.document(&found)?;
     if found.tasks.is_empty() {
         context.output.note("no tasks");
+        note_steps(context, &args).await;
         return Ok(Exit::Done);
     }
     let now = Timestamp::now();
@@ -64,7 +65,24 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if found.next_cursor.is_some() {
         context.output.note(&format!("there are more tasks; {} shows them", longer(&args)));
     }
+    note_steps(context, &args).await;
     Ok(Exit::Done)
+}
+
+/// Notes how many steps of films are held or failed, if a list of those tasks leaves the steps out.
+async fn note_steps(context: &Context, args: &Args) {
+    let is_narrower = args.batch.is_some() || args.client.is_some() || args.name.is_some();
+    let state = args.state.filter(|state| matches!(state, TaskState::Held | TaskState::Failed));
+    let Some(state) = state.filter(|_| !args.steps && args.parent.is_none() && !is_narrower) else { return };
+    // The note is an extra: the list is right without it.
+    let Ok(session) = context.session().await else { return };
+    let Ok(status) = session.call::<DaemonStatus>(&Empty {}).await else { return };
+    let name = state.name();
+    let count = status.steps.get(name).copied().unwrap_or(0);
+    if count > 0 {
+        let noun = if count == 1 { "step" } else { "steps" };
+        context.output.note(&format!("{count} {name} {noun} of films: reel ls --state {name} --steps"));
+    }
 }
 
 /// Reads as many pages as the limit needs. One response has at most [`LIST_ROWS`] tasks.
@@ -134,7 +152,7 @@ fn detail(task: &TaskView, now: Timestamp) -> String {
     match task.state {
         TaskState::Running => tasks::percent(task.progress.fraction),
         TaskState::Held => match task.hold_reason {
-            Some(HoldReason::User) => "by hand".to_owned(),
+            Some(HoldReason::User) => "by you".to_owned(),
             reason => reason.map_or("", HoldReason::name).replace('_', " "),
         },
         TaskState::Failed => {
@@ -142,6 +160,10 @@ fn detail(task: &TaskView, now: Timestamp) -> String {
         }
         _ => why::in_short(task, now).unwrap_or_default(),
     }
+}
+
+fn parse_limit(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "a limit is a whole number from 1".to_owned())
 }
 
 fn parse_state(text: &str) -> Result<TaskState, String> {

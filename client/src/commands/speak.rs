@@ -22,6 +22,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     given::{self, Kind},
+    kanji,
     naming::Destination,
     save::Existing,
     signals::Interrupts,
@@ -89,7 +90,7 @@ struct Document<'a> {
 
 /// Submits the speech's task, waits for it and writes the file.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
-    let text = given::text(&args.text, TEXT)?;
+    let text = given::text(context.output, &args.text, TEXT)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let (destination, format) = check_destination(context, &args, &text, existing)?;
     let mut spec = spec(&args, &text, format)?;
@@ -109,6 +110,12 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         if args.provider.is_none() && session.has_only_draft("voice").await? {
             return Err(ClientError::NoSpeaker.into());
         }
+        let speech = kanji::Speech {
+            text: &text,
+            language: args.language.as_deref(),
+            provider: args.provider.as_deref(),
+        };
+        kanji::warn(context.output, &session, speech).await;
         Ok(session.submit(&spec).await?)
     };
     let submitted = unless_interrupted(&mut interrupts, submit).await?;

@@ -38,7 +38,7 @@ pub struct Args {
 
 /// Translates the text, and prints the translation or writes it to a file.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
-    let text = given::text(&args.text, TEXT)?;
+    let text = given::text(context.output, &args.text, TEXT)?;
     let params = TranslateParams {
         from: args.from,
         model: args.answer.model.clone(),

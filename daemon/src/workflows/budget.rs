@@ -29,9 +29,10 @@ impl WorkflowBudget {
         };
         let reserved: u64 = self.reserved.values().sum();
         if self.settled + reserved + price > self.limit {
-            let usd = |amount: u64| amount as f64 / 1e6;
+            // Four decimals, without zeros at the end.
+            let usd = |amount: u64| (amount as f64 / 100.0).round() / 1e4;
             let message = format!(
-                "{step} would cost ${:.4}; ${:.4} of the budget of ${:.4} are spent or may be, and ${:.4} more are reserved",
+                "{step} would cost {} USD; {} USD of the budget of {} USD are spent or may be, and {} USD more are reserved",
                 usd(price),
                 usd(self.settled),
                 usd(self.limit),

@@ -17,6 +17,8 @@ const EXAMPLES: &str = "Examples:
   reel make story.txt --redo a3:picture            another picture for the shot a3
   reel make story.txt --review                     stops twice, for you to look at the shots
 
+Where a provider of pictures is configured, image = \"draft\" in [defaults] of the configuration
+(reel config edit) makes a film of drafts first, which costs nothing.
 Run the same command again after a change: it makes only what depends on the change.";
 
 /// The story, and how to make it.

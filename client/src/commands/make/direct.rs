@@ -182,6 +182,11 @@ fn read_story(args: &Args, story: Option<&Path>) -> Result<String, Failure> {
     let text = decode(&bytes).map_err(|error| {
         Failure::new(Exit::BadData, "bad_data", format!("{}: {error}", table::path(&args.story)))
     })?;
+    if tasks::is_blank(text) {
+        let message = format!("{}: the story is empty", table::path(&args.story));
+        return Err(Failure::new(Exit::BadData, "bad_data", message)
+            .hint("write the story into it, or have one written with --theme and the name of a new file"));
+    }
     Ok(text.to_owned())
 }
 

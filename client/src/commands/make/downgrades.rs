@@ -5,10 +5,10 @@ use reel_protocol::{
     AudioMixParams, JsonText, TaskSpec,
     methods::{DaemonReload, Empty},
 };
-use reel_story::project::Project;
+use reel_story::project::{Project, Shot};
 
 use super::{args::Stage, media};
-use crate::{dry_run, exit::Exit, failure::Failure, output::Output};
+use crate::{dry_run, exit::Exit, failure::Failure, kanji, output::Output};
 
 /// Warns if pictures or voices will be drafts, and if no film can be joined.
 pub async fn say_downgrades(
@@ -28,7 +28,7 @@ pub async fn say_downgrades(
         }
     }
     if lacks.has_draft_pictures {
-        output.warn(
+        output.note(
             "the pictures will be drafts, because no provider of pictures is configured; add one with: reel providers add",
         );
     }
@@ -37,6 +37,10 @@ pub async fn say_downgrades(
             "the voices will be silence, because no provider speaks: install espeak-ng (Debian: apt install espeak-ng), or add a provider with: reel providers add",
         );
     }
+    let spoken = project.shots.iter().filter(|shot| shot.voice_file.is_empty() && shot.is_spoken());
+    let text = spoken.map(Shot::narration).collect::<Vec<_>>().join("\n");
+    let language = Some(project.video.language.as_str()).filter(|language| !language.is_empty());
+    kanji::warn(output, session, kanji::Speech { text: &text, language, provider: None }).await;
     if lacks.has_no_renderer {
         output.warn(
             "no film can be joined: ffmpeg is not installed (Debian: apt install ffmpeg); everything else is made",

@@ -84,7 +84,7 @@ pub async fn run(context: &Context, mut args: Args) -> Result<Exit, Failure> {
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
     takes::check(&args, &storyboard.project, &paths)?;
-    names::check(context, &args, &storyboard).await?;
+    names::check(context, &args, &storyboard, &paths.project).await?;
     media::check(&storyboard.project, paths.directory())?;
     if let Some(damage) = damage {
         output.warn(&damage);

@@ -1,6 +1,6 @@
 //! Checks the names of styles, voices and speakers that the options give, before anything is written or requested.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use reel_client::{DRAFT, Session};
 use reel_protocol::{
@@ -9,16 +9,26 @@ use reel_protocol::{
 };
 use reel_story::{nearest, project::Project};
 
-use super::{Args, storyboard::Storyboard};
-use crate::{context::Context, dry_run, exit::Exit, failure::Failure};
+use super::{Args, args::Stage, storyboard::Storyboard};
+use crate::{context::Context, dry_run, exit::Exit, failure::Failure, table};
 
 /// The speaker of shots that name none.
 const NARRATOR: &str = "narrator";
 
-/// Fails if an option names a speaker that the project does not have, or a voice that the provider does not have. Warns about an unknown style.
-pub async fn check(context: &Context, args: &Args, storyboard: &Storyboard) -> Result<(), Failure> {
+/// Fails if an option names a speaker that the project does not have, if a voice of the options or of the project file is not one of the provider's, or
+/// if the style of the options is almost a known one. Warns about another unknown style.
+pub async fn check(
+    context: &Context,
+    args: &Args,
+    storyboard: &Storyboard,
+    path: &Path,
+) -> Result<(), Failure> {
     check_speakers(args, &storyboard.project, &storyboard.former_speakers())?;
-    if args.style.is_none() && args.voice.is_none() && args.speaker.is_empty() {
+    // Voices are checked where a run needs a daemon anyway.
+    let is_asked = args.until != Some(Stage::Storyboard);
+    let of_project = if is_asked { voices_of(&storyboard.project) } else { BTreeSet::new() };
+    let has_options = args.style.is_some() || args.voice.is_some() || !args.speaker.is_empty();
+    if !has_options && of_project.is_empty() {
         return Ok(());
     }
     // A storyboard can be written without a daemon. Whatever needs one reports the failure itself.
@@ -27,17 +37,29 @@ pub async fn check(context: &Context, args: &Args, storyboard: &Storyboard) -> R
         let status = session.call::<ServiceStatus>(&Empty {}).await?;
         let styles = status.services.get("image").map_or(&[][..], |image| &image.styles);
         let known: Vec<&str> = styles.iter().map(|style| style.name.as_str()).collect();
-        if let Some(words) = style_words(style, &known) {
+        if let Some(words) = check_style(style, &known)? {
             context.output.warn(&words);
         }
     }
     let voices: Vec<&str> =
         args.voice.iter().chain(args.speaker.iter().map(|(_, voice)| voice)).map(String::as_str).collect();
-    if voices.is_empty() {
+    if voices.is_empty() && of_project.is_empty() {
         return Ok(());
     }
     let (_, known) = known_voices(&session, storyboard.language()).await?;
-    check_voices(&voices, &known)
+    check_voices(&voices, &known)?;
+    let of_project: Vec<&str> = of_project.into_iter().collect();
+    check_voices(&of_project, &known).map_err(|failure| {
+        let message = format!("{}: {}", table::path(path), failure.error.message);
+        Failure::new(Exit::BadData, "bad_data", message)
+            .hint("reel providers voices lists them; change the voice in [voices] or [[characters]]")
+    })
+}
+
+/// Returns the voices that the project names for what is spoken.
+fn voices_of(project: &Project) -> BTreeSet<&str> {
+    let spoken = project.shots.iter().filter(|shot| shot.voice_file.is_empty() && shot.is_spoken());
+    spoken.filter_map(|shot| project.voice_name(shot)).collect()
 }
 
 /// Returns the provider that will speak this language, and its voices. Both are empty if there is no provider, and the list is empty if it is not
@@ -61,14 +83,17 @@ pub async fn known_voices(
     Ok((name, complete.flat_map(|provider| provider.voices).collect()))
 }
 
-/// Returns the warning about a style that `reel styles` does not list; None if it lists the style.
-fn style_words(style: &str, known: &[&str]) -> Option<String> {
+/// Returns the warning about a style that `reel styles` does not list; None if it lists the style. Fails if it is almost a style of the list, because
+/// all pictures would be made for a typing error.
+fn check_style(style: &str, known: &[&str]) -> Result<Option<String>, Failure> {
     if style.is_empty() || known.is_empty() || known.contains(&style) {
-        return None;
+        return Ok(None);
     }
-    let near = nearest(style, known.iter().copied());
-    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    Some(format!("{style} is not one of `reel styles`{near}; the provider gets it unchanged"))
+    match nearest(style, known.iter().copied()) {
+        Some(near) => Err(Failure::usage(format!("there is no style {style}; did you mean {near}?"))
+            .hint("reel styles lists them; style in [video] of the project file takes any other name")),
+        None => Ok(Some(format!("{style} is not one of `reel styles`; the provider gets it unchanged"))),
+    }
 }
 
 /// Fails if one of the voices is not known. An empty list of known voices says nothing.
@@ -117,10 +142,11 @@ mod tests {
     #[test]
     fn an_unknown_style_is_named_with_the_nearest_known_one() {
         let known = ["cinematic", "anime"];
-        assert_eq!(style_words("anime", &known), None);
-        let words = style_words("cinematc", &known).unwrap();
-        assert!(words.contains("cinematc is not one of `reel styles` (did you mean cinematic?)"), "{words}");
-        assert!(!style_words("oil on old wood", &known).unwrap().contains("did you mean"));
+        assert_eq!(check_style("anime", &known).unwrap(), None);
+        let refused = check_style("cinematc", &known).unwrap_err();
+        assert_eq!(refused.error.message, "there is no style cinematc; did you mean cinematic?");
+        let words = check_style("oil on old wood", &known).unwrap().unwrap();
+        assert!(words.contains("the provider gets it unchanged"), "{words}");
     }
 
     #[test]

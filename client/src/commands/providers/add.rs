@@ -153,9 +153,28 @@ fn parse_model(text: &str) -> Result<ModelChoice, String> {
         Some((service, model)) if SERVICES.contains(&service) && !model.is_empty() => {
             Ok(own(Some(service), model))
         }
+        Some((service, _)) if meant_service(service).is_some() => Err(format!(
+            "no service is called {service} (did you mean {}?); the services are {}",
+            meant_service(service).unwrap_or_default(),
+            SERVICES.join(", ")
+        )),
         _ if text.trim().is_empty() => Err("a model has a name".to_owned()),
         _ => Ok(own(None, text)),
     }
+}
+
+/// Returns the service that is probably meant by another word for it. None for a word that may be a part of a model's name.
+fn meant_service(word: &str) -> Option<&'static str> {
+    const WORDS: [(&str, &[&str]); 4] = [
+        ("image", &["picture", "pictures", "images", "img"]),
+        ("text", &["texts", "chat", "llm"]),
+        ("voice", &["voices", "speech", "sound", "audio", "tts"]),
+        ("video", &["videos", "clip", "clips", "film", "films"]),
+    ];
+    let word = word.trim().to_lowercase();
+    let exact = WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(service, _)| *service);
+    // `image=` without a model is a mistake of another kind.
+    exact.or_else(|| reel_story::nearest(&word, SERVICES).filter(|service| *service != word))
 }
 
 fn name(args: &Args) -> Result<String, Failure> {
@@ -277,6 +296,9 @@ mod tests {
         let section = of(&Args { model: vec![model("m=1")], services, ..openai() });
         assert_eq!((models(&section), section.services.len()), (vec![(None, "m=1")], 2));
         let two = Args { model: vec![model("a"), model("b")], ..openai() };
+        for (text, service) in [("pictures=m", "image"), ("Speech=m", "voice"), ("iamge=m", "image")] {
+            assert!(parse_model(text).unwrap_err().contains(&format!("did you mean {service}?")), "{text}");
+        }
         assert_eq!(section_of(&two).unwrap_err().exit, Exit::Usage);
     }
 }
