@@ -92,7 +92,7 @@ mod tests {
         assert!(
             budget
                 .reserve("b", Some(60_000))
-                .is_err_and(|error| error.message.contains("$0.0600 more are reserved"))
+                .is_err_and(|error| error.message.contains("0.06 USD more are reserved"))
         );
         assert!(budget.reserve("c", Some(0)).is_ok());
         budget.settle("a", &end(None, Some(0.02)));
