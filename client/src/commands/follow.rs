@@ -51,6 +51,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         batch: args.batch.map(BatchId),
         partial: false,
     };
+    if !has_end && context.output.rows().is_some() {
+        context.output.note("following all tasks; Ctrl-C ends this and no task");
+    }
     let mut view = View::new(context.output, &session);
     let following = async {
         let mut follow = Follow::new(&session, wanted);
