@@ -216,7 +216,7 @@ fn invalid_questions_are_refused_before_anything_is_paid() {
         (&["ask", "@missing.txt"], 66, "missing.txt"),
         (&["ask", "@large.txt"], 65, "more than 524288 bytes"),
         (&["ask", "a", "--temperature", "3"], 65, "temperature 3 is not from 0 to 2"),
-        (&["ask", "a", "--max-tokens", "0"], 64, "0 is not in"),
+        (&["ask", "a", "--max-tokens", "0"], 64, "a number of tokens is a whole number from 1"),
         (&["ask", "a", "--provider", "draft"], 65, "draft is not configured for text"),
     ] {
         let ran = sandbox.reel(arguments);
