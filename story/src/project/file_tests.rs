@@ -300,7 +300,8 @@ fn titles_follow_the_headings_of_the_story_unless_a_person_set_them() {
         "{text}"
     );
     assert_eq!(&read_toml(&text).unwrap(), file.project());
-    let divided = story(&STORY.replace("\n\n\"Is anybody", "\n\n# Night\n\n\"Is anybody"));
+    let divided = STORY.replace("# The Lamp", "# The Great Lamp");
+    let divided = story(&divided.replace("\n\n\"Is anybody", "\n\n# Night\n\n\"Is anybody"));
     assert_eq!(file.resplit(&divided, Some(&after), file_of("three")).renamed, []);
     assert_eq!(file.project().scenes[0].title, "The Great Lamp");
 }
