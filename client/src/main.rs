@@ -95,7 +95,27 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     ended
 }
 
+/// Whether the command uses the configured providers, so that an error in the configuration file concerns it.
+const fn uses_providers(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Generate(_)
+            | Command::Ask(_)
+            | Command::Animate(_)
+            | Command::Translate(_)
+            | Command::Speak(_)
+            | Command::Batch(_)
+            | Command::Submit(_)
+            | Command::Call(_)
+            | Command::Make(_)
+            | Command::Providers(_)
+    )
+}
+
 async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
+    if uses_providers(&command) {
+        verb::config::warn_of_error(context).await;
+    }
     match command {
         Command::Generate(args) => verb::generate::run(context, args).await,
         Command::Ask(args) => verb::ask::run(context, args).await,

@@ -23,7 +23,7 @@ use crate::{
     },
     service::{Planner, ServiceParts, ServiceStats, Services},
     store::{Recovery, Store},
-    tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
+    tasks::{Drain, GetTaskCounts, KeptPause, Replan, SetTaskLimits, TaskTracker, TrackerParts},
     thumbnails::{ThumbnailParts, Thumbnails},
     uploads::Uploads,
     workflows::{Handles, Workflows},
@@ -209,7 +209,7 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
     };
     let cache = ImageCache::new(parts).start();
 
-    let machines = Machines::of_home(&locations.home);
+    let (machines, kept_pause) = (Machines::of_home(&locations.home), KeptPause::of_home(&locations.home));
     let factory = InstanceFactory::new(&budget, &locations.home, machines.clone());
     let journaled = recovery.unfinished.iter().filter_map(|task| task.remote_id.as_ref());
     factory.remember_jobs(journaled.filter_map(|id| RemoteJob::decode(&id.0)));
@@ -232,6 +232,7 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
         level: levels,
         events: events.clone(),
         limits: task_limits(&config.tasks),
+        is_paused: kept_pause.is_set(),
     })
     .start();
     let keeper = Keeper::new(machines, permits.clone(), tracker.clone().recipient(), &locations.home);
@@ -254,6 +255,7 @@ pub fn start(parts: RoomParts) -> anyhow::Result<Rooms> {
         events: events.clone(),
         budget,
         control,
+        kept_pause,
         instance: instance_name().into(),
         locations,
         version: env!("CARGO_PKG_VERSION"),

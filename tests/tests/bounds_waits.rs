@@ -134,6 +134,7 @@ fn dependencies_that_do_not_fit_the_budget_are_refused_and_those_that_do_survive
     sandbox.kill();
     sandbox.start();
     let mut connection = sandbox.connect();
+    connection.ok("queue.resume", json!({}));
     let waited = connection.ok("task.wait", json!({ "ids": [last] }));
     assert_eq!(waited["tasks"][0]["state"], "succeeded");
     eventually("nothing is held for what is over", || {

@@ -97,6 +97,7 @@ fn a_start_without_the_configuration_fails_no_task() {
     fs::remove_file(sandbox.config()).unwrap();
     sandbox.start();
     let mut connection = sandbox.connect();
+    connection.ok("queue.resume", json!({}));
     for id in ids.into_iter().chain([behind]) {
         waits_for_its_provider(&mut connection, id);
     }

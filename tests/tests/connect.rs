@@ -176,6 +176,7 @@ fn each_program_survives_a_crash_of_the_daemon_with_exactly_one_task() {
             sandbox.start();
         }
         eventually("the daemon is back", || sandbox.daemon_pid());
+        sandbox.connect().ok("queue.resume", json!({}));
         let ran = process::finish(child);
         ran.expect_code(0);
         assert_eq!(without_size(&ran.stdout), without_size(&blocks("text")[0]), "{program:?}");
@@ -238,6 +239,7 @@ fn the_patience_of_each_script_begins_when_the_connection_is_lost_and_not_when_i
         fs::write(sandbox.work().join("an-hour-later"), "").unwrap();
         sandbox.kill();
         sandbox.start();
+        sandbox.connect().ok("queue.resume", json!({}));
         let ran = process::finish(child);
         ran.expect_code(0);
         assert_eq!(without_size(&ran.stdout), without_size(&blocks("text")[0]), "{program:?}");

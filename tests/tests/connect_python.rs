@@ -132,6 +132,7 @@ fn the_python_program_for_many_tasks_survives_a_crash_of_the_daemon() {
     eventually("all are accepted", || (task_count(&sandbox) == SHOTS.len()).then_some(()));
     sandbox.kill();
     sandbox.start();
+    sandbox.connect().ok("queue.resume", json!({}));
     assert_shots_are_saved(&sandbox, &process::finish(child));
     assert_eq!(task_count(&sandbox), SHOTS.len());
 }

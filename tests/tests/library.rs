@@ -148,7 +148,7 @@ fn calls_of_several_threads_survive_the_death_of_the_daemon_and_pay_once_each() 
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let reel = connect(&sandbox);
-    // The tasks are accepted and wait when the daemon dies. The next daemon begins with a queue that is not paused.
+    // The tasks are accepted and wait when the daemon dies. The next daemon keeps the pause until the queue is resumed.
     sandbox.connect().ok("queue.pause", json!({}));
     let sizes = thread::scope(|scope| {
         let call = |prompt| {
@@ -159,6 +159,7 @@ fn calls_of_several_threads_survive_the_death_of_the_daemon_and_pay_once_each() 
         let accepted = || sandbox.connect().ok("task.list", json!({}))["tasks"].as_array().unwrap().len();
         eventually("they are accepted", || (accepted() == 3).then_some(()));
         sandbox.kill();
+        sandbox.reel(&["resume"]).expect_code(0);
         calls.map(|call| call.join().unwrap())
     });
     assert!(sizes.iter().all(|bytes| *bytes > 0));

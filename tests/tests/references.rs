@@ -69,6 +69,7 @@ fn references_survive_a_restart() {
     sandbox.kill();
     sandbox.start();
     let mut connection = sandbox.connect();
+    connection.ok("queue.resume", json!({}));
     assert_eq!(connection.wait(second)["state"], "succeeded");
     assert_eq!(connection.task(third)["state"], "held");
     connection.ok("task.release", json!({ "id": third }));

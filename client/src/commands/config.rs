@@ -16,8 +16,9 @@ use crate::{config_file, context::Context, exit::Exit, failure::Failure};
 
 mod file_state;
 mod redact;
+mod warning;
 
-pub use self::file_state::ConfigFileState;
+pub use self::{file_state::ConfigFileState, warning::warn_of_error};
 
 /// The editor if neither `$VISUAL` nor `$EDITOR` is set.
 const EDITOR: &str = "vi";

@@ -6,7 +6,7 @@ use reel_client::{Client, ClientError, daemon_program};
 use reel_protocol::methods::{DaemonReload, Empty, HelloResult, ReloadResult};
 use serde::Serialize;
 
-use crate::{context::Context, exit::Exit, failure::Failure, table};
+use crate::{config_file, context::Context, exit::Exit, failure::Failure, table};
 
 mod definition;
 mod install;
@@ -62,6 +62,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         Action::Start => start(context).await,
         Action::Stop(args) => stop::run(context, &args).await,
         Action::Restart(args) => {
+            check_config(context)?;
             stop::stop(context, &args, "restart").await?;
             start(context).await
         }
@@ -70,6 +71,17 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         Action::Logs(args) => logs::run(context, &args).await,
         Action::Install => install::install(context).await,
         Action::Uninstall => install::uninstall(context).await,
+    }
+}
+
+/// Refuses to stop a daemon that could not start again because of an error in the configuration file.
+fn check_config(context: &Context) -> Result<(), Failure> {
+    match config_file::check(&context.locations().config) {
+        Err(failure) if failure.exit == Exit::Config => {
+            Err(failure.hint("the daemon was not stopped; correct the file with reel config edit first"))
+        }
+        // If the file cannot be checked here, the start of the daemon reports what is wrong.
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use reel_protocol::methods::{Empty, QueuePause, QueueResume};
 
 use crate::{context::Context, exit::Exit, failure::Failure};
 
-/// Pauses the queue. Running tasks continue.
+/// Pauses the queue, also for later starts of the daemon. Running tasks continue.
 pub async fn pause(context: &Context) -> Result<Exit, Failure> {
     context.output.document(&context.ask::<QueuePause>(&Empty {}).await?)?;
     context.output.note("paused: running tasks continue, and no new task starts until reel resume");

@@ -185,6 +185,15 @@ fn store(error: &StoreError) -> RpcError {
     }
 }
 
+/// Returns the error of a change of the queue's pause that could not be kept in the home.
+pub(super) fn pause(error: &std::io::Error) -> RpcError {
+    let message = format!(
+        "the queue is paused until the daemon ends, but the file that keeps the pause cannot be changed: {error}"
+    );
+    RpcError::new(ErrorCode::StorageFailed, message)
+        .hint("make the daemon's home writable and make room on its disk, then send it again")
+}
+
 /// Returns the error of a call that was not accepted within its timeout.
 pub(super) fn not_accepted_in_time() -> RpcError {
     let message =

@@ -32,8 +32,8 @@ use crate::{
     service::ServiceStats,
     store::{self, Dropped},
     tasks::{
-        CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
-        SubmitTask, TaskCounts, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks,
+        CallService, DecideTask, GetTask, GetTaskCounts, KeptPause, ListTasks, PauseQueue, RemoveTask,
+        SubmitBatch, SubmitTask, TaskCounts, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks,
     },
     thumbnails::{ThumbnailParts, Thumbnails},
     uploads::Uploads,
@@ -85,6 +85,7 @@ impl Fake {
             events: events.clone(),
             budget: budget.clone(),
             control,
+            kept_pause: KeptPause::of_home(&locations.home),
             locations,
             instance: "i".into(),
             version: "0",

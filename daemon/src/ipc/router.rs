@@ -29,8 +29,8 @@ use crate::{
     provider::{CheckProvider, GetProviders, ListModels, ListVoices, PreviewRequests},
     service::ServiceStats,
     tasks::{
-        CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
-        SubmitTask, TryTask, WaitTasks,
+        CallService, DecideTask, GetTask, GetTaskCounts, KeptPause, ListTasks, PauseQueue, RemoveTask,
+        SubmitBatch, SubmitTask, TryTask, WaitTasks,
     },
     thumbnails::Thumbnails,
     uploads::Uploads,
@@ -81,6 +81,8 @@ pub struct RouterParts {
     pub budget: Budget,
     /// The commands to the main task.
     pub control: Control,
+    /// The file that keeps the pause of the queue.
+    pub kept_pause: KeptPause,
     /// The paths of the home, the socket and the configuration file.
     pub locations: Locations,
     /// An id that differs at each start of the daemon.

@@ -9,6 +9,7 @@ mod end;
 mod error;
 mod flights;
 mod ids;
+mod kept_pause;
 mod live;
 #[doc(hidden)]
 pub mod machine;
@@ -21,6 +22,7 @@ mod waiters;
 
 pub use self::{
     error::TaskRefusal,
+    kept_pause::KeptPause,
     messages::{
         CallService, Caller, ClientGone, DecideTask, Decision, Drain, Drained, GetTask, GetTaskCounts,
         ListTasks, PauseQueue, RemoveTask, Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts, Trial,

@@ -159,6 +159,7 @@ impl Bench {
             level: watch::channel(MemoryLevel::Normal).1,
             events: EventHub::default(),
             limits: LIMITS,
+            is_paused: false,
         };
         let tracker = TaskTracker::new(parts);
         let tracker = tracker.start();

@@ -78,6 +78,8 @@ pub struct TrackerParts {
     pub events: EventHub,
     /// The limits from the configuration.
     pub limits: SetTaskLimits,
+    /// Whether the queue was paused before the daemon started, and not resumed.
+    pub is_paused: bool,
 }
 
 /// A result that returns to the tracker from work that it started elsewhere.

@@ -99,13 +99,31 @@ pub(in crate::ipc) async fn remove(asker: Asker, params: TaskIdParams) -> Result
 }
 
 pub(in crate::ipc) async fn pause(asker: Asker, _: Empty) -> Result<Empty, RpcError> {
-    ask(&asker.router.recipients().pause_queue, PauseQueue(true)).await?;
-    Ok(Empty {})
+    set_pause(asker, true).await
 }
 
 pub(in crate::ipc) async fn resume(asker: Asker, _: Empty) -> Result<Empty, RpcError> {
-    ask(&asker.router.recipients().pause_queue, PauseQueue(false)).await?;
-    Ok(Empty {})
+    set_pause(asker, false).await
+}
+
+/// Pauses or resumes the queue, and keeps that in the home before it is confirmed. Goes on if the connection ends meanwhile, so that the file and the
+/// queue agree.
+async fn set_pause(asker: Asker, is_paused: bool) -> Result<Empty, RpcError> {
+    let router = asker.router.clone();
+    let setting = actix::spawn(async move {
+        let (queue, kept) = (&router.recipients().pause_queue, &router.parts().kept_pause);
+        let _changing = kept.lock().await;
+        // The queue stops before the file is written, so that a full disk cannot keep it from stopping, and starts only after the file is removed.
+        if is_paused {
+            ask(queue, PauseQueue(true)).await?;
+        }
+        kept.set(is_paused).await.map_err(|error| errors::pause(&error))?;
+        if !is_paused {
+            ask(queue, PauseQueue(false)).await?;
+        }
+        Ok(Empty {})
+    });
+    setting.await.unwrap_or_else(|error| Err(errors::internal(error.to_string())))
 }
 
 async fn decide(asker: Asker, id: TaskId, decision: Decision) -> Result<TaskView, RpcError> {

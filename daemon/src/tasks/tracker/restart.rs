@@ -11,7 +11,7 @@ use crate::{
     chain::chain,
     exit::Exit,
     store::{self, Store, StoreError, Transition},
-    tasks::machine::Restart,
+    tasks::machine::{Event, Restart},
 };
 
 impl TaskTracker {
@@ -38,6 +38,13 @@ impl TaskTracker {
             .into_actor(self)
             .map(|recovered: Result<_, StoreError>, tracker, ctx| match recovered {
                 Ok(restart) => {
+                    if tracker.parts.is_paused {
+                        tracing::warn!(
+                            "the queue is paused since before the start: reel resume lets tasks start"
+                        );
+                        // The queue is empty before the restore, so that this event has no effects.
+                        let _ = tracker.machine.handle(Event::Pause(true), now(tracker.origin));
+                    }
                     let effects = tracker.machine.restore(restart, now(tracker.origin));
                     tracker.carry_out(ctx, effects);
                 }
