@@ -223,7 +223,7 @@ const REFUSALS: &[(u16, &str, &str, &str, &str)] = &[
         r#"{"error":{"message":"No connected db.","type":"no_db_connection","code":"400"}}"#,
         "provider_auth",
         "No connected db.",
-        "api_key",
+        "providers key studio",
     ),
     (
         400,

@@ -176,7 +176,7 @@ fn each_program_survives_a_crash_of_the_daemon_with_exactly_one_task() {
             sandbox.start();
         }
         eventually("the daemon is back", || sandbox.daemon_pid());
-        sandbox.connect().ok("queue.resume", json!({}));
+        eventually("the queue is resumed", || (sandbox.reel(&["resume"]).code == Some(0)).then_some(()));
         let ran = process::finish(child);
         ran.expect_code(0);
         assert_eq!(without_size(&ran.stdout), without_size(&blocks("text")[0]), "{program:?}");

@@ -127,6 +127,13 @@ fn steady(mut value: Value) -> Value {
             }
         }
     }
+    // The condition of an embedded provider is found out anew for each list.
+    let providers = value.get_mut("providers").and_then(Value::as_array_mut);
+    for provider in providers.into_iter().flatten() {
+        if let Some(condition) = provider.get_mut("condition").and_then(Value::as_object_mut) {
+            condition.remove("at");
+        }
+    }
     value
 }
 

@@ -24,7 +24,7 @@ fn a_daemon_whose_socket_was_removed_is_found_again_by_every_command() {
     let sandbox = sandbox.with_socket(socket.clone());
     let pid = sandbox.start();
     fs::remove_file(&socket).unwrap();
-    assert!(sandbox.reel(&["status"]).expect_code(0).stdout.contains(&format!("pid {pid}")));
+    assert!(sandbox.reel(&["status"]).expect_code(0).stdout.contains(&format!("process {pid}")));
     // A logout removes this directory, and the next login creates only its parent.
     fs::remove_dir_all(socket.parent().unwrap()).unwrap();
     sandbox.reel(&["submit", "debug", "noop"]).expect_code(0);

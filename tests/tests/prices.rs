@@ -212,7 +212,7 @@ fn providers_list_their_models_and_voices() {
     assert!(ran.expect_code(65).stderr.contains("did you mean studio?"), "{}", ran.stderr);
     provider.require_key(Some("another"));
     let ran = sandbox.reel(&["providers", "models", "studio"]);
-    assert!(ran.expect_code(77).stderr.contains("api_key"), "{}", ran.stderr);
+    assert!(ran.expect_code(77).stderr.contains("providers key studio"), "{}", ran.stderr);
     assert_eq!(provider.calls(), 0);
 
     let server = RawServer::answering(|request| {
