@@ -72,3 +72,8 @@ pub(crate) fn takes_two_columns(character: char) -> bool {
 pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(|character| if takes_two_columns(character) { 2 } else { 1 }).sum()
 }
+
+/// Returns a text without its white space. Two texts with equal letters say the same.
+pub fn letters(text: &str) -> String {
+    text.chars().filter(|character| !character.is_whitespace()).collect()
+}

@@ -2,6 +2,8 @@
 //!
 //! The rules of Unicode (UAX 29) would split `Mr. |Hare`, `!" |they cried` and inside quotes, so this file has its own rules.
 
+use std::ops::Range;
+
 use crate::characters::{closer_of, is_closer, is_end, is_narrow_end, is_wide, is_wide_end, opens_speech};
 
 /// Abbreviations: words whose full stop does not end a sentence.
@@ -25,6 +27,26 @@ struct Mark {
 /// Returns the byte positions at which sentences end outside quotes and brackets. The last one is the end of the paragraph.
 pub(crate) fn sentence_ends(paragraph: &str) -> Vec<usize> {
     ends(paragraph, false)
+}
+
+/// Returns the byte range of each sentence in a part of a text, without the white space at its ends. Each line of the text is a paragraph.
+pub(crate) fn sentences_in(text: &str, part: Range<usize>) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = part.start;
+    for line in text.get(part).unwrap_or_default().split_inclusive('\n') {
+        let mut start = 0;
+        for end in sentence_ends(line) {
+            let sentence = line.get(start..end).unwrap_or_default();
+            let from = at + start + sentence.len() - sentence.trim_start().len();
+            let to = at + start + sentence.trim_end().len();
+            if from < to {
+                found.push(from..to);
+            }
+            start = end;
+        }
+        at += line.len();
+    }
+    found
 }
 
 /// Returns the byte positions at which sentences end, inside quotes and brackets too. The last one is the end of the paragraph.

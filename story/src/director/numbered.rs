@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{SplitStory, sentences::sentence_ends, speaking_time, split::shots_of};
+use crate::{SplitStory, sentences::sentences_in, speaking_time, split::shots_of};
 
 /// Largest speaking time of a shot, in seconds. A longer one is divided by rule.
 const LONGEST_SHOT_S: f64 = 12.0;
@@ -35,33 +35,10 @@ impl Numbered {
         };
         for (scene, split) in story.scenes.iter().enumerate() {
             let (Some(first), Some(last)) = (split.shots.first(), split.shots.last()) else { continue };
-            numbered.add(first.range.start..last.range.end, scene);
+            let ranges = sentences_in(&story.text, first.range.start..last.range.end);
+            numbered.sentences.extend(ranges.into_iter().map(|range| Sentence { range, scene }));
         }
         numbered
-    }
-
-    fn add(&mut self, part: Range<usize>, scene: usize) {
-        let mut at = part.start;
-        for line in self
-            .text
-            .get(part)
-            .unwrap_or_default()
-            .split_inclusive('\n')
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-        {
-            let mut start = 0;
-            for end in sentence_ends(&line) {
-                let sentence = line.get(start..end).unwrap_or_default();
-                let from = at + start + sentence.len() - sentence.trim_start().len();
-                let to = at + start + sentence.trim_end().len();
-                if from < to {
-                    self.sentences.push(Sentence { range: from..to, scene });
-                }
-                start = end;
-            }
-            at += line.len();
-        }
     }
 
     /// Returns the number of sentences.

@@ -15,7 +15,7 @@ pub(super) enum Pair {
 
 /// Smallest similarity (Dice coefficient of their character pairs) at which two texts count as the same shot.
 const LEAST_ALIKE: f64 = 0.5;
-/// Largest number of comparisons. Above it the lists are first divided at texts that are equal, so that a novel does not take minutes.
+/// Largest number of comparisons. Above it the lists are first divided at texts that are there once in both, so that a novel does not take minutes.
 const MOST_COMPARISONS: usize = 4_000_000;
 
 /// Aligns both lists. Equal and similar texts are matched as far as their order allows.
@@ -235,8 +235,6 @@ mod tests {
         new[3_001] = "Line 3001 of the long tale.".to_owned();
         new.insert(5_999, "One more.".to_owned());
         drop(new.remove(3));
-        let texts = |list: &[String]| list.to_vec();
-        let (old, new) = (texts(&old), texts(&new));
         let (old, new): (Vec<&str>, Vec<&str>) =
             (old.iter().map(String::as_str).collect(), new.iter().map(String::as_str).collect());
         let pairs = align(&old, &new);

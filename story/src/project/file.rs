@@ -1,6 +1,6 @@
 //! Changes the text of a project file, and preserves comments, order and what a person edited.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
@@ -19,8 +19,8 @@ pub struct Resplit {
     pub changed: Vec<TextChange>,
     /// The ids of the shots that were added.
     pub added: Vec<String>,
-    /// The index of each of them among the shots of the story.
-    pub added_at: Vec<usize>,
+    /// The index of each of them among the shots of the story, by its id.
+    pub added_at: HashMap<String, usize>,
     /// The scenes whose title follows a changed heading: the id, the title before, and the title now.
     pub renamed: Vec<(String, String, String)>,
     /// The ids and texts of the shots that were removed, because the story does not have their text any more.

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::align::{Pair, align};
+use crate::characters::letters;
 
 /// The texts of shots that a person added to or removed from the former split of the story. The same text may be there several times, such as a
 /// refrain, so each change is counted. All counts are 0 if the former split is not known.
@@ -20,13 +21,14 @@ impl OwnTexts {
         let left = counts(new);
         for (of_base, of_shots) in unequal(base, shots) {
             let (base, shots) = (part(base, &of_base), part(shots, &of_shots));
+            // Whether the changed story still has all former texts of this part.
             let is_unchanged = counts(base).iter().all(|(text, count)| left.get(text) >= Some(count));
-            let pairs = if is_unchanged { Vec::new() } else { align(base, shots) };
             if is_unchanged {
                 own.removed = merged(own.removed, base);
                 own.added = merged(own.added, shots);
+                continue;
             }
-            for pair in pairs {
+            for pair in align(base, shots) {
                 match pair {
                     Pair::Both(former, shot) => {
                         let (Some(former), Some(shot)) = (base.get(former), shots.get(shot)) else {
@@ -125,8 +127,7 @@ fn part<'a, T>(list: &'a [T], range: &Range<usize>) -> &'a [T] {
 }
 
 fn letters_of(texts: &[&str]) -> Vec<String> {
-    let letters = |text: &&str| text.chars().filter(|character| !character.is_whitespace()).collect();
-    texts.iter().map(letters).collect()
+    texts.iter().map(|text| letters(text)).collect()
 }
 
 fn counts(texts: &[&str]) -> HashMap<String, usize> {

@@ -10,7 +10,8 @@ use std::{
 
 use super::align::{Pair, align};
 use crate::{
-    sentences::sentence_ends,
+    characters::letters,
+    sentences::sentences_in,
     speaking_time,
     split::{LEAST_S, MOST_S, SplitScene, SplitShot, SplitStory, shots_of},
 };
@@ -58,26 +59,11 @@ fn range_of(scene: &SplitScene) -> Range<usize> {
 
 /// Returns the sentences of a part of a text.
 fn sentences(text: &str, part: Range<usize>) -> Vec<Sentence> {
-    let mut found = Vec::new();
-    let mut at = part.start;
-    for line in text.get(part).unwrap_or_default().split_inclusive('\n') {
-        let mut start = 0;
-        for end in sentence_ends(line) {
-            let sentence = line.get(start..end).unwrap_or_default();
-            let from = at + start + sentence.len() - sentence.trim_start().len();
-            let to = at + start + sentence.trim_end().len();
-            if from < to {
-                found.push(Sentence { range: from..to, letters: letters(sentence) });
-            }
-            start = end;
-        }
-        at += line.len();
-    }
-    found
-}
-
-fn letters(text: &str) -> String {
-    text.chars().filter(|character| !character.is_whitespace()).collect()
+    let of = |range: Range<usize>| text.get(range).unwrap_or_default();
+    sentences_in(text, part)
+        .into_iter()
+        .map(|range| Sentence { letters: letters(of(range.clone())), range })
+        .collect()
 }
 
 fn letters_of(sentences: &[Sentence]) -> Vec<&str> {

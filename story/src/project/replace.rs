@@ -8,6 +8,7 @@ use super::{
     model::{Project, Scene, Shot},
     new_file::shot_table,
 };
+use crate::characters::letters;
 
 impl ProjectFile {
     /// Replaces shots that follow each other by those of a storyboard that a model made of their text. The first ones keep the ids. Characters and places
@@ -116,9 +117,8 @@ impl ProjectFile {
     }
 }
 
-/// Returns the texts of shots without white space.
 fn letters_of(shots: &[Shot]) -> String {
-    shots.iter().flat_map(|shot| shot.text.chars()).filter(|character| !character.is_whitespace()).collect()
+    shots.iter().map(|shot| letters(&shot.text)).collect()
 }
 
 #[cfg(test)]

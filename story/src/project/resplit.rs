@@ -226,7 +226,7 @@ impl Merge<'_> {
         let id = same.or_else(|| self.scenes.get(scene).cloned()).unwrap_or_default();
         let shot = new_shot(self.ids.next(&id), id, text, camera_of(self.shots.len()));
         self.found.added.push(shot.id.clone());
-        self.found.added_at.push(new);
+        self.found.added_at.insert(shot.id.clone(), new);
         let mut table = shot_table(&shot);
         table.decor_mut().set_prefix("\n");
         self.tables.push(table);

@@ -23,10 +23,11 @@ pub async fn describe(
     }
     let session = context.session().await?;
     match direct::who_answers(&session).await {
-        Ok(provider) => {
+        Ok(provider) if !args.dry_run => {
             let ids = added.join(", ");
             context.output.note(&format!("{provider} describes {ids} (--split rules does without a model)"));
         }
+        Ok(_) => {}
         Err(failure) if is_wanted => return Err(failure),
         Err(_) => {
             context.output.note("no provider of texts is configured, so the rules describe the new shots");
@@ -34,7 +35,7 @@ pub async fn describe(
         }
     }
     let mut interrupts = Interrupts::listen();
-    // The last run comes first, because shots behind a run get other places.
+    // The last run comes first, because replacing a run changes the places of the shots behind it.
     for run in runs(&storyboard.project, &added).into_iter().rev() {
         let mut params = params(args, &storyboard.project, storyboard.story_of(&run));
         params.budget_usd = args.budget.map(|budget| (budget - state.storyboard_usd).max(0.0));

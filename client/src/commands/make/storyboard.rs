@@ -164,17 +164,13 @@ impl Storyboard {
 
     /// Returns the places of new shots among the shots of the story. They follow each other.
     fn places_of(&self, ids: &[String]) -> Option<Range<usize>> {
-        let resplit = self.resplit.as_ref()?;
-        let place = |id: &String| {
-            let index = resplit.added.iter().position(|added| added == id)?;
-            resplit.added_at.get(index).copied()
-        };
-        let (first, last) = (place(ids.first()?)?, place(ids.last()?)?);
+        let places = &self.resplit.as_ref()?.added_at;
+        let (first, last) = (*places.get(ids.first()?)?, *places.get(ids.last()?)?);
         (last + 1 == first + ids.len()).then_some(first..last + 1)
     }
 
     /// Replaces shots that follow each other by those that a model made of their text. Returns the ids that they have now. None if the model's shots have
-    /// another text; nothing is then changed. The places of shots behind these are not known any more.
+    /// another text; nothing is then changed. New shots behind these must have been replaced before, because their places change.
     pub fn replace_shots(&mut self, ids: &[String], made: &Project) -> Option<Vec<String>> {
         let mut file = ProjectFile::parse(&self.text).ok()?;
         let now = file.replace_shots(ids, made)?;
