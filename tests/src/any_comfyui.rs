@@ -1,4 +1,5 @@
-//! A server of ComfyUI for tests that hold at every one: the real one at `REEL_TEST_COMFYUI_URL`, else the imitation. Workflows that need no model.
+//! The server of ComfyUI for tests that pass at every one: the real server at `REEL_TEST_COMFYUI_URL`, or else the imitation. Also workflows that need no
+//! model.
 
 use std::{
     fs,

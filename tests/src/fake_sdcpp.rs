@@ -50,7 +50,7 @@ pub struct SdcppJob {
     /// Number of times that it was polled.
     pub polls: usize,
     /// Number of polls of any job while it was generating.
-    done_polls: usize,
+    polls_while_generating: usize,
     /// Whether it was cancelled.
     pub is_cancelled: bool,
     /// Whether a request to cancel it was refused, because it was generating.
@@ -277,6 +277,10 @@ impl State {
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
             return Response::json(400, &json!({ "error": "invalid json", "message": "syntax error" }));
         };
+        if !body.is_object() {
+            let message = "cannot use value() with string";
+            return Response::json(500, &json!({ "error": "server_error", "message": message }));
+        }
         let Some(prompt) = body["prompt"].as_str() else {
             return refusal(400, "invalid generation parameters");
         };
@@ -298,7 +302,7 @@ impl State {
             kind: kind.to_owned(),
             body,
             polls: 0,
-            done_polls: 0,
+            polls_while_generating: 0,
             is_cancelled: false,
             is_cancel_refused: false,
             is_over: false,
@@ -333,9 +337,9 @@ impl State {
         }
         let plans = &self.plans;
         if let Some(job) = self.jobs.iter_mut().find(|job| !job.is_over) {
-            job.done_polls += 1;
+            job.polls_while_generating += 1;
             let plan = plans.get(job.prompt());
-            job.is_over = job.done_polls > plan.map_or(0, |plan| plan.polls_until_done);
+            job.is_over = job.polls_while_generating > plan.map_or(0, |plan| plan.polls_until_done);
         }
     }
 

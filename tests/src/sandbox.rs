@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -167,6 +168,16 @@ impl Sandbox {
     #[track_caller]
     pub fn reel(&self, arguments: &[&str]) -> Ran {
         process::run(&mut self.reel_command(arguments))
+    }
+
+    /// Runs `reel` to its end with this text on its standard input. A command may end without reading it.
+    #[track_caller]
+    pub fn reel_with_stdin(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut command = self.reel_command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        process::finish(child)
     }
 
     /// Runs `reeld` to its end, for starts that must fail.

@@ -35,7 +35,7 @@ fn sandbox(service: &FakeProvider, more: &str) -> Sandbox {
 }
 
 #[test]
-fn prompts_are_translated_once_and_stand_in_the_project_file() {
+fn prompts_are_translated_once_and_written_to_the_project_file() {
     let service = FakeProvider::start();
     let sandbox = sandbox(&service, "");
     sandbox.reel(&MAKE).expect_code(0);

@@ -134,7 +134,7 @@ fn a_batch_names_itself_and_the_command_that_follows_it() {
     let made = sandbox.reel(&["batch", "lines.txt", "-s", "64x64", "-o", "out"]);
     let said = &made.expect_code(0).stderr;
     let line = said.lines().find(|line| line.starts_with("this is batch ")).unwrap_or_default();
-    let id = line.split(['h', ':']).nth(2).unwrap_or_default().trim().to_owned();
+    let id = line.trim_start_matches("this is batch ").split(':').next().unwrap_or_default().to_owned();
     assert!(line.contains(&format!("reel follow --batch {id} ")), "{said}");
     sandbox.reel(&["follow", "--batch", &id]).expect_code(0);
     let again = sandbox.reel(&["batch", "lines.txt", "-s", "64x64", "-o", "other", "--json"]);

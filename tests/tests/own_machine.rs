@@ -209,28 +209,26 @@ fn a_server_that_only_loads_is_told_from_one_that_cannot_be_reached() {
     let address = server.address();
     let sandbox = Sandbox::started_with(&server.config(""));
     let mut connection = sandbox.connect();
-    let wait_until_shown = |reason: &str, words: &str| {
-        let mut connection = sandbox.connect();
-        eventually(&format!("the list and the task say {words}"), || {
-            let list = connection.ok("provider.list", json!({}));
-            let shown = sandbox.reel(&["providers"]).stdout;
-            let tasks = sandbox.reel(&["ls"]).stdout;
-            let is_shown = shown.contains(&format!("{words}, tried again in"));
-            (list["providers"][0]["wait_reason"] == reason
-                && is_shown
-                && (tasks.contains("loading,") || tasks.contains("unreachable,")))
-            .then_some(())
-        });
-    };
     server.load(true);
     let id = submit(&mut connection, "a boat");
-    wait_until_shown("provider_loading", "loading");
+    let wait_until_shown = |reason: &str, provider_words: &str, task_words: &str| {
+        let mut connection = sandbox.connect();
+        eventually(&format!("the provider and its task show {reason}"), || {
+            let list = connection.ok("provider.list", json!({}));
+            let of_task = connection.task(id)["wait_reason"].clone();
+            let is_reason = list["providers"][0]["wait_reason"] == reason && of_task == reason;
+            let is_shown =
+                sandbox.reel(&["providers"]).stdout.contains(&format!("{provider_words}, tried again in"))
+                    && sandbox.reel(&["ls"]).stdout.contains(task_words);
+            (is_reason && is_shown).then_some(())
+        });
+    };
+    wait_until_shown("provider_loading", "loading", "loading,");
     drop(server);
-    wait_until_shown("provider_unreachable", "cannot be reached");
+    wait_until_shown("provider_unreachable", "cannot be reached", "unreachable,");
     server = FakeSdcpp::start_at(address);
     server.load(true);
-    wait_until_shown("provider_loading", "loading");
-    assert_eq!(connection.task(id)["wait_reason"], "provider_loading");
+    wait_until_shown("provider_loading", "loading", "loading,");
     server.load(false);
     assert_made(&mut connection, id);
     let listed = sandbox.reel(&["providers"]).stdout;

@@ -5,17 +5,38 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking, where it stands"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, where it stands, and prints its seed"
 )]
 
 use std::{fs, time::Duration};
 
 use reel_tests::{
-    FakeSdcpp, Sandbox, eventually,
+    FakeSdcpp, Random, Sandbox, eventually,
     own_machine::{self, Machine, WAITS, assert_made, state_of, submit, wait_for_state},
     pause,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// Kills the daemon after each new attempt of a task until the task has failed. Returns the task.
+#[track_caller]
+fn kill_until_failed(sandbox: &Sandbox, id: u64) -> Value {
+    for _ in 0..20 {
+        let mut connection = sandbox.connect();
+        let before = connection.task(id)["attempts"].as_u64();
+        let task = eventually("the task was tried once more", || {
+            let task = connection.task(id);
+            let is_tried = task["state"] == "queued" && task["attempts"].as_u64() > before;
+            (task["state"] == "failed" || is_tried).then_some(task)
+        });
+        if task["state"] == "failed" {
+            return task;
+        }
+        sandbox.kill();
+        sandbox.start();
+    }
+    panic!("the task waits for ever")
+}
 
 /// The process that the start script runs: this executable, with only this test.
 #[test]
@@ -27,19 +48,16 @@ fn serve_if_a_script_says_so() {
 fn a_daemon_that_is_killed_at_any_moment_of_a_start_starts_the_server_once_and_loses_no_task() {
     let machine = Machine::new(WAITS);
     machine.configure(Some(60));
-    let mut seed = u64::from(std::process::id());
-    let mut random = move |below: u64| {
-        // The constants of Knuth's MMIX.
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % below
-    };
+    let seed = Random::seed_from_env();
+    println!("REEL_TEST_SEED={seed}");
+    let mut random = Random::new(seed);
     let mut ids = Vec::new();
     for round in 0..15 {
         machine.sandbox.start();
         let mut connection = machine.sandbox.connect();
         ids.push(submit(&mut connection, &format!("boat {round}")));
         // Most of what happens to a start happens within the first milliseconds.
-        pause(Duration::from_millis(if round % 3 == 0 { random(800) } else { random(40) }));
+        pause(Duration::from_millis(random.below(if round % 3 == 0 { 800 } else { 40 })));
         machine.sandbox.kill();
     }
     machine.sandbox.start();
@@ -90,22 +108,7 @@ fn a_server_that_loads_for_ever_fails_its_tasks_although_the_daemon_is_killed_ag
     sandbox.start();
     let id = submit(&mut sandbox.connect(), "a boat");
     // No daemon lives as long as the server may load.
-    let task = (0..20).find_map(|_| {
-        let mut connection = sandbox.connect();
-        let before = connection.task(id)["attempts"].as_u64();
-        let task = eventually("the task was tried once more", || {
-            let task = connection.task(id);
-            (task["state"] == "failed" || task["state"] == "queued" && task["attempts"].as_u64() > before)
-                .then_some(task)
-        });
-        if task["state"] == "failed" {
-            return Some(task);
-        }
-        sandbox.kill();
-        sandbox.start();
-        None
-    });
-    let task = task.expect("the task waits for ever");
+    let task = kill_until_failed(&sandbox, id);
     assert_eq!(task["error"]["code"], "provider_unavailable", "{task}");
     let message = task["error"]["message"].as_str().unwrap();
     assert!(message.contains("still does not work after 5 s"), "{task}");
@@ -118,20 +121,7 @@ fn a_start_that_never_answers_is_given_up_although_the_daemon_is_killed_again_an
     machine.configure_with("[http]\nloading_s = 5\n", None);
     machine.sandbox.start();
     let id = submit(&mut machine.sandbox.connect(), "a boat");
-    let is_failed = (0..20).any(|_| {
-        let mut connection = machine.sandbox.connect();
-        let before = connection.task(id)["attempts"].as_u64();
-        let state = eventually("the task was tried once more", || {
-            let task = connection.task(id);
-            let state = task["state"].as_str()?.to_owned();
-            (state == "failed" || state == "queued" && task["attempts"].as_u64() > before).then_some(state)
-        });
-        if state != "failed" {
-            machine.sandbox.kill();
-            machine.sandbox.start();
-        }
-        state == "failed"
-    });
-    assert!(is_failed, "the task waits for ever");
+    let task = kill_until_failed(&machine.sandbox, id);
+    assert_eq!(task["error"]["code"], "provider_unavailable", "{task}");
     assert_eq!(machine.runs_of("starts"), 1);
 }

@@ -15,20 +15,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use reel_tests::{FakeProvider, Sandbox, eventually, process};
+use reel_tests::{FakeProvider, Sandbox, eventually};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 fn text(sandbox: &Sandbox) -> String {
     fs::read_to_string(sandbox.config()).unwrap()
-}
-
-/// Runs `reel` with this text on its standard input.
-fn with_stdin(sandbox: &Sandbox, arguments: &[&str], input: &str) -> reel_tests::Ran {
-    let mut command = sandbox.reel_command(arguments);
-    let piped = std::process::Stdio::piped;
-    let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    process::finish(child)
 }
 
 #[test]
@@ -37,7 +28,7 @@ fn a_failed_edit_keeps_the_key_of_the_provider_that_it_should_replace() {
     let add = |more: &[&str], key: &str| {
         let base =
             ["--no-start", "providers", "add", "studio", "--kind", "openai", "--model", "m", "--key-stdin"];
-        with_stdin(&sandbox, &[&base[..], more].concat(), key)
+        sandbox.reel_with_stdin(&[&base[..], more].concat(), key)
     };
     add(&[], "sk-old").expect_code(0);
     let file = sandbox.config().with_file_name("keys").join("studio");
@@ -153,7 +144,7 @@ fn a_given_key_is_stored_readable_by_its_user_only() {
     let sandbox = Sandbox::new();
     let url = provider.base_url();
     let arguments = ["providers", "add", "studio", "--preset", "openai", "--base-url", &url, "--key-stdin"];
-    let ran = with_stdin(&sandbox, &arguments, &format!("{}\n", FakeProvider::KEY));
+    let ran = sandbox.reel_with_stdin(&arguments, &format!("{}\n", FakeProvider::KEY));
     assert!(ran.expect_code(0).stdout.contains("takes the key"), "{}{}", ran.stdout, ran.stderr);
     let file = sandbox.root().join("keys/studio");
     assert_eq!(fs::read_to_string(&file).unwrap().trim(), FakeProvider::KEY);
@@ -177,7 +168,7 @@ fn a_given_key_is_stored_readable_by_its_user_only() {
     assert_eq!((&document["name"], &document["is_usable"]), (&"other".into(), &false.into()), "{document}");
     assert!(document["detail"].as_str().unwrap().contains("NO_SUCH_KEY is not set"), "{document}");
     // If the section is refused, its key file is removed.
-    let ran = with_stdin(&sandbox, &["providers", "add", "x", "--kind", "comfy", "--key-stdin"], "sk-x");
+    let ran = sandbox.reel_with_stdin(&["providers", "add", "x", "--kind", "comfy", "--key-stdin"], "sk-x");
     ran.expect_code(78);
     assert!(!sandbox.root().join("keys/x").exists());
     let ran = sandbox.reel(&["--no-start", "providers", "add", "narrator", "--preset", "espeak-ng"]);

@@ -8,18 +8,9 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use reel_tests::{FakeProvider, Ran, Sandbox, process};
-
-/// Runs `reel` with this text on its standard input.
-fn with_stdin(sandbox: &Sandbox, arguments: &[&str], input: &str) -> Ran {
-    let piped = std::process::Stdio::piped;
-    let mut command = sandbox.reel_command(arguments);
-    let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    process::finish(child)
-}
+use reel_tests::{FakeProvider, Sandbox};
 
 fn own_key(sandbox: &Sandbox, name: &str) -> PathBuf {
     sandbox.config().with_file_name("keys").join(name)
@@ -43,7 +34,7 @@ fn a_missing_key_is_stored_by_the_command_that_the_error_names() {
     let failed = sandbox.reel(&["generate", "a pier", "-s", "64x64", "-o", "-"]);
     assert!(failed.expect_code(78).stderr.contains("REEL_TEST_NO_SUCH_KEY"), "{}", failed.stderr);
     assert!(failed.stderr.contains("reel providers key studio"), "{}", failed.stderr);
-    let stored = with_stdin(&sandbox, &["providers", "key", "studio", "--stdin"], FakeProvider::KEY);
+    let stored = sandbox.reel_with_stdin(&["providers", "key", "studio", "--stdin"], FakeProvider::KEY);
     assert!(stored.expect_code(0).stdout.contains("studio is usable"), "{stored:?}");
     let file = own_key(&sandbox, "studio");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -53,7 +44,7 @@ fn a_missing_key_is_stored_by_the_command_that_the_error_names() {
     // Another place of the key leaves no file behind that holds it.
     sandbox.reel(&["providers", "key", "studio", "--env", "REEL_TEST_NO_SUCH_KEY"]).expect_code(1);
     assert!(!file.parent().unwrap().exists());
-    let unknown = with_stdin(&sandbox, &["providers", "key", "nobody", "--stdin"], "sk-a-key");
+    let unknown = sandbox.reel_with_stdin(&["providers", "key", "nobody", "--stdin"], "sk-a-key");
     assert!(unknown.expect_code(66).stderr.contains("has no provider \"nobody\""), "{unknown:?}");
     assert!(!own_key(&sandbox, "nobody").exists());
     assert!(sandbox.reel(&["providers", "key", "studio"]).expect_code(64).stderr.contains("--stdin"));
@@ -64,7 +55,7 @@ fn a_removed_provider_leaves_no_key_behind_and_the_files_of_the_user_alone() {
     let (sandbox, provider) = studio();
     let base_url = provider.base_url();
     let add = ["providers", "add", "second", "--kind", "openai", "--base-url", &base_url, "--model", "m"];
-    with_stdin(&sandbox, &[&add[..], &["--key-stdin"]].concat(), FakeProvider::KEY).expect_code(0);
+    sandbox.reel_with_stdin(&[&add[..], &["--key-stdin"]].concat(), FakeProvider::KEY).expect_code(0);
     assert!(own_key(&sandbox, "second").exists());
     let removed = sandbox.reel(&["providers", "remove", "second", "--json"]);
     let file = removed.expect_code(0).json()["removed_key_file"].as_str().unwrap().to_owned();
@@ -80,7 +71,7 @@ fn a_removed_provider_leaves_no_key_behind_and_the_files_of_the_user_alone() {
     assert!(mine.exists());
 
     // A file that another section names is kept until that section is removed.
-    with_stdin(&sandbox, &[&add[..], &["--key-stdin"]].concat(), FakeProvider::KEY).expect_code(0);
+    sandbox.reel_with_stdin(&[&add[..], &["--key-stdin"]].concat(), FakeProvider::KEY).expect_code(0);
     let shared = own_key(&sandbox, "second");
     let name = shared.display().to_string();
     sandbox.reel(&["providers", "key", "studio", "--file", &name]).expect_code(0);

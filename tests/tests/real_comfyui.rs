@@ -1,5 +1,5 @@
-//! What holds at every server of ComfyUI. `REEL_TEST_COMFYUI_URL` names a real one that computes on its CPU; otherwise the imitation is asked, which so
-//! is kept true.
+//! Tests that pass at every server of ComfyUI. They use the real server that `REEL_TEST_COMFYUI_URL` names, or else the imitation. Run them against
+//! both, so that the imitation keeps answering as the real server does.
 
 #![allow(
     clippy::unwrap_used,
@@ -86,7 +86,7 @@ fn the_progress_of_a_workflow_without_a_sampler_counts_its_nodes() {
     let colour = colour();
     let id = submit(&mut connection, colour);
     server.wait_until_running(colour);
-    // The empty picture, the blurred ones, and the node that saves. The prompt's node is used by nobody and does not run.
+    // Every node of the workflow counts: the empty picture, the blurs, the node that saves, and the node of the prompt, although it does not run.
     let nodes = (SLOW_NODES + 3) as f64;
     let progress = eventually("a part is told", || {
         let progress = connection.task(id)["progress"].clone();
@@ -265,10 +265,14 @@ fn a_mask_without_transparency_means_its_white_parts() {
             connection.submit_as(json!({ "kind": "image.generate", "params": params, "cache": "fresh" }));
         let task = connection.wait(id);
         assert_made(&task, "image/png");
-        // The imitation does not compute pixels.
-        if server.fake.is_none() {
+        let Some(fake) = &server.fake else {
             let bytes = fs::read(task["outputs"][0]["path"].as_str().unwrap()).unwrap();
             assert_eq!(mask::first_row(&bytes), (vec![255; 3], vec![0; 3]));
-        }
+            continue;
+        };
+        // The imitation computes no pixels, so the mask that it received is checked.
+        let graph = fake.posts().last().unwrap().graph.clone();
+        let sent = fake.input(graph["4"]["inputs"]["image"].as_str().unwrap()).unwrap();
+        assert_eq!(mask::first_row(&sent), (vec![0, 0], vec![0, 255]));
     }
 }

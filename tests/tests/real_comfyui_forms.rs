@@ -1,5 +1,5 @@
-//! The forms of the answers of a server of ComfyUI, which are the same at every one. `REEL_TEST_COMFYUI_URL` names a real one; otherwise the imitation is
-//! asked, which so is kept true.
+//! The forms of the answers of a server of ComfyUI, which are the same at every one. The tests use the real server that `REEL_TEST_COMFYUI_URL` names, or
+//! else the imitation.
 
 #![allow(
     clippy::unwrap_used,
@@ -123,7 +123,7 @@ fn the_queue_the_history_and_the_files_have_their_form() {
     assert_eq!((&item[0], &item[2]), (&answer["number"], &graph));
     assert_eq!((&item[3], &item[4]), (&json!({ "reel": 1, "client_id": "me" }), &json!(["2"])));
     assert_eq!(server.get(&format!("/history/{id}")), json!({}), "a job that runs is not in it");
-    // Whatever is told to end that does not run: 200, and nothing ends.
+    // The server answers 200 and ends nothing if the job to interrupt is unknown, or if the job to delete is already running.
     assert_eq!(server.post("/interrupt", &json!({ "prompt_id": "nobody" })).0, 200);
     assert_eq!(server.post("/queue", &json!({ "delete": ["nobody", id] })).0, 200);
     assert_eq!(server.jobs_of(colour)[0], std::slice::from_ref(&id));

@@ -99,7 +99,12 @@ impl<'a> Run<'a> {
         });
         self.progress.insert(node.to_owned(), shown);
         let all = json!({ "prompt_id": self.item.id, "nodes": self.progress });
-        self.tell(state, "progress_state", all);
+        // If a job has no client, the server tells its progress to everybody.
+        if self.item.client.is_empty() {
+            socket::tell_all(state, "progress_state", &all);
+        } else {
+            self.tell(state, "progress_state", all);
+        }
     }
 
     /// Runs a node. Returns what it has saved; null if it saves nothing.
@@ -196,8 +201,8 @@ impl<'a> Run<'a> {
             "meta": meta,
         });
         let (kind, data) = (last[0].as_str().unwrap(), last[1].clone());
-        // An interruption is told to everybody.
-        if kind == "execution_interrupted" {
+        // If a job has no client, its interruption is told to everybody, and any other end to nobody.
+        if kind == "execution_interrupted" && item.client.is_empty() {
             socket::tell_all(&mut state, kind, &data);
         } else {
             socket::tell(&mut state, &item.client, kind, data);
