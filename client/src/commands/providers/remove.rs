@@ -65,7 +65,9 @@ pub async fn remove(context: &Context, args: Args) -> Result<Exit, Failure> {
         let waiting = status.missing_providers.get(&name).copied().unwrap_or(0);
         if waiting > 0 {
             let (tasks, wait) = if waiting == 1 { ("task", "waits") } else { ("tasks", "wait") };
-            context.output.note(&format!("{waiting} {tasks} {wait} for it until it is back: reel status"));
+            context.output.note(&format!(
+                "{waiting} {tasks} {wait} until it is back or another provider can make them (reel status; reel cancel cancels them)"
+            ));
         }
     }
     let after = first::in_use_if_running(context, &path).await;
